@@ -1,0 +1,1 @@
+"""The HTTP side of management: health now; the admin page joins with identity and TLS."""

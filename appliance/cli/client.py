@@ -1,0 +1,59 @@
+"""The caller's side of the local socket, and waiting for jobs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from appliance import config
+from appliance.errors import FalajError, Unavailable, rebuild
+from appliance.framing import LENGTH, exactly, socket_path
+
+_LOOK = 0.15
+
+
+class Client:
+    """Calls verbs of the running appliance of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def call(self, verb: str, file: IO[bytes] | None = None, **args: Any) -> Any:
+        """The verb's JSON. Raises the FalajError that the appliance answered with."""
+        path = socket_path(config.load(self.home).run_dir)
+        content = json.dumps({"verb": verb, "args": args}).encode()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            try:
+                connection.connect(str(path))
+                head = LENGTH.pack(len(content))
+                socket.send_fds(connection, [head], [] if file is None else [file.fileno()])
+                connection.sendall(content)
+                (length,) = LENGTH.unpack(exactly(connection, LENGTH.size))
+                reply = json.loads(exactly(connection, length))
+            except PermissionError as error:
+                raise FalajError(
+                    "This account may not command the appliance.", "Act as its owner."
+                ) from error
+            except OSError as error:
+                raise Unavailable(
+                    f"The appliance of {self.home} is not running.", "Start it with: falaj run"
+                ) from error
+        if "error" in reply:
+            raise rebuild(reply["error"], reply["kind"])
+        return reply["result"]
+
+    def wait(self, job: str, watch: Callable[[float, str], None]) -> dict[str, Any]:
+        """Wait for a job to end; its result. Raises what it failed with."""
+        while True:
+            shown = self.call("job.show", job=job)
+            watch(shown["progress"], shown["phase"])
+            if shown["state"] == "succeeded":
+                result: dict[str, Any] = shown["result"]
+                return result
+            if shown["state"] in ("failed", "cancelled"):
+                raise rebuild(shown["error"], shown["error"]["kind"])
+            time.sleep(_LOOK)

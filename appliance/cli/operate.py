@@ -1,0 +1,117 @@
+"""Commands on the appliance as a whole: run, status, doctor, demo, job."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from appliance.app import open_app
+from appliance.cli.edge import Edge, table, with_edge
+from appliance.errors import Unavailable
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+
+@click.command()
+@with_edge
+def run(edge: Edge) -> None:
+    """Start the appliance here and keep it running until Ctrl-C."""
+    os.execv(sys.executable, [sys.executable, "-m", "appliance.daemon", "run", "--home", str(edge.home)])
+
+
+@click.command()
+@with_edge
+def status(edge: Edge) -> None:
+    """Say whether everything is running."""
+    found = edge.call("status")
+    lines = ["All is well." if found["ready"] else "Not everything is running; see: falaj doctor", ""]
+    for name, role in found["roles"].items():
+        mark = "ready" if role["ready"] else "NOT READY"
+        lines.append(f"{name:<10} {mark:<10} {role.get('address', '')}".rstrip())
+    served = found["roles"]["inference"]["serving"]
+    lines += ["", f"{found['models']} models, {len(served)} answering"]
+    lines += [f"  {model}, version {version}" for model, version in sorted(served.items())]
+    edge.done(found, "\n".join(lines))
+
+
+@click.command()
+@with_edge
+def doctor(edge: Edge) -> None:
+    """Look for trouble and say how to mend it; works also when nothing runs."""
+    try:
+        checks = edge.call("doctor")
+    except Unavailable:
+        checks = perform(open_app(edge.home), Call("doctor", "cli"))
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<10} {check['detail']}")
+        if check["fix"]:
+            lines.append(f"     {'':<10} -> {check['fix']}")
+    edge.done(checks, "\n".join(lines))
+    if not all(check["ok"] for check in checks):
+        sys.exit(1)
+
+
+@click.command()
+@with_edge
+def demo(edge: Edge) -> None:
+    """Do the whole main job once with real data sets, and tell what happened."""
+    from appliance.cli import demo as show
+
+    failed = show.run(edge)
+    if failed:
+        sys.exit(1)
+
+
+@click.group()
+def job() -> None:
+    """Long work: imports and trainings."""
+
+
+@job.command("ls")
+@with_edge
+def job_ls(edge: Edge) -> None:
+    """List the newest jobs."""
+    rows = edge.call("job.ls")
+    columns = {"job": "job", "kind": "kind", "subject": "subject", "state": "state", "created_at": "asked at"}
+    edge.done(rows, table(rows, columns, "No jobs yet."))
+
+
+@job.command("show")
+@click.argument("job")
+@with_edge
+def job_show(edge: Edge, job: str) -> None:
+    """Show how far a job is, or how it ended."""
+    found = edge.call("job.show", job=job)
+    told = f"{found['kind']} {found['subject']}: {found['state']}"
+    if found["state"] == "running":
+        told += f", {found['progress']:.0%}, {found['phase']}"
+    edge.done(found, told + _reason(found))
+
+
+@job.command("logs")
+@click.argument("job")
+@with_edge
+def job_logs(edge: Edge, job: str) -> None:
+    """Print a job's log."""
+    found = edge.call("job.logs", job=job)
+    edge.done(found, found["log"].rstrip() or "The log is empty.")
+
+
+@job.command("cancel")
+@click.argument("job")
+@with_edge
+def job_cancel(edge: Edge, job: str) -> None:
+    """Stop a job."""
+    edge.done(edge.call("job.cancel", job=job), f"Job {job} is being stopped.")
+
+
+def _reason(found: dict[str, Any]) -> str:
+    error = found.get("error")
+    return f"\n  {error['error']}\n  {error['hint']}" if error else ""
+
+
+COMMANDS = [run, status, doctor, demo, job]

@@ -1,0 +1,104 @@
+"""Commands on tokens and the audit chain."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from appliance.cli.edge import Edge, table, with_edge
+
+
+@click.group()
+def token() -> None:
+    """What applications show when they ask for a prediction."""
+
+
+@token.command("create")
+@click.option(
+    "--models", required=True, metavar="MODEL[,MODEL]", help="What it may ask; '*' means every model."
+)
+@click.option("--expires", metavar="TIME", help="When it ends, e.g. 90d.")
+@click.option("--name", help="What it is for.")
+@with_edge
+def token_create(edge: Edge, models: str, expires: str | None, name: str | None) -> None:
+    """Make a token. It is shown once."""
+    wanted = [one.strip() for one in models.split(",") if one.strip()]
+    made = edge.call("token.create", models=wanted, expires=expires, name=name)
+    until = f"until {made['expires'][:10]}" if made["expires"] else "without an end"
+    edge.done(
+        made, f"{made['token']}\nFor {', '.join(made['models'])}, {until}. Keep it: it is not shown again."
+    )
+
+
+@token.command("ls")
+@with_edge
+def token_ls(edge: Edge) -> None:
+    """List all tokens."""
+    rows = edge.call("token.ls")
+    columns = {
+        "id": "id",
+        "name": "name",
+        "models": "models",
+        "expires_at": "expires",
+        "revoked_at": "revoked",
+        "last_used_at": "last used",
+    }
+    edge.done(rows, table(rows, columns, "No tokens yet. Make one with: falaj token create --models MODEL"))
+
+
+@token.command("revoke")
+@click.argument("id")
+@with_edge
+def token_revoke(edge: Edge, id: str) -> None:
+    """End a token at once."""
+    edge.done(edge.call("token.revoke", id=id), f"Token {id} is revoked.")
+
+
+@click.group()
+def audit() -> None:
+    """Who did what, in a chain that shows every change to it."""
+
+
+@audit.command("ls")
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True)
+@with_edge
+def audit_ls(edge: Edge, limit: int) -> None:
+    """List the newest entries."""
+    rows = edge.call("audit.ls", limit=limit)
+    columns = {"seq": "no.", "at": "when", "actor": "who", "action": "what", "subject": "on"}
+    edge.done(rows, table(rows, columns, "The chain is empty."))
+
+
+@audit.command("verify")
+@with_edge
+def audit_verify(edge: Edge) -> None:
+    """Check the whole chain."""
+    found = edge.call("audit.verify")
+    told = (
+        f"{found['entries']} entries, unbroken"
+        if found["ok"]
+        else f"BROKEN after {found['entries']} entries: {found['why']}"
+    )
+    edge.done(found, told)
+    if not found["ok"]:
+        sys.exit(1)
+
+
+@audit.command("export")
+@with_edge
+def audit_export(edge: Edge) -> None:
+    """Print all entries, oldest first."""
+    rows = edge.call("audit.export")
+    columns = {
+        "seq": "no.",
+        "at": "when",
+        "actor": "who",
+        "action": "what",
+        "subject": "on",
+        "detail": "detail",
+    }
+    edge.done(rows, table(rows, columns, "The chain is empty."))
+
+
+COMMANDS = [token, audit]

@@ -1,0 +1,214 @@
+"""Settings: one typed table, read once at start.
+
+Defaults, then `falaj.toml` of the home (or `/etc/falaj/falaj.toml`), then `FALAJ_SECTION_KEY` of the
+environment; the later wins. An unknown key fails and names the nearest one. `docs/settings.md` is
+generated from this table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import BadInput
+
+SYSTEM_HOME = Path("/var/lib/falaj")
+SYSTEM_CONFIG = Path("/etc/falaj/falaj.toml")
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    host: str = _setting("127.0.0.1", "address the endpoint listens on")
+    port: int = _setting(7601, "port of the endpoint (HTTP)")
+    grpc_port: int = _setting(7602, "port of the endpoint (gRPC)")
+    workers: int = _setting(0, "worker processes; 0 means one less than the processor cores, at least one")
+    max_body_mb: int = _setting(32, "largest request body in MiB; a larger one is answered 413")
+    body_deadline: float = _setting(10.0, "seconds a request body may take to arrive")
+    request_deadline: float = _setting(30.0, "seconds a request may take as a whole")
+    max_in_flight: int = _setting(512, "requests a worker takes on at once; one more is answered 429")
+    drain_seconds: float = _setting(30.0, "seconds that running requests get to end when a worker stops")
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    host: str = _setting("127.0.0.1", "address the admin page listens on")
+    port: int = _setting(7600, "port of the admin page and the management API")
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    jobs: int = _setting(2, "jobs that run at the same time")
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    lease: float = _setting(20.0, "seconds after which a job whose worker went silent is taken over")
+    heartbeat: float = _setting(4.0, "seconds between two signs of life of a running job")
+    attempts: int = _setting(3, "how often a job is started before it is given up")
+    timeout: float = _setting(3600.0, "seconds a job may run")
+    memory_mb: int = _setting(0, "memory a job may use in MiB; 0 means three quarters of the machine's")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    threads: int = _setting(0, "processor cores that training may use; 0 means all")
+    budget: float = _setting(300.0, "seconds that one training run may take")
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    latency_budget_us: float = _setting(5000.0, "microseconds that one prediction may take at the median")
+    min_rows: int = _setting(50, "hold-out rows below which the gate does not decide")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    max_file_mb: int = _setting(8192, "largest file that is imported, in MiB")
+    min_free_mb: int = _setting(64, "free disk space in MiB below which no import is begun")
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "inference": InferenceSettings,
+    "admin": AdminSettings,
+    "worker": WorkerSettings,
+    "jobs": JobSettings,
+    "training": TrainingSettings,
+    "gate": GateSettings,
+    "data": DataSettings,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a process of the appliance is told from outside."""
+
+    home: Path
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, heartbeats and progress: always on tmpfs, one folder a home."""
+        if told := os.environ.get("FALAJ_RUN_DIR") or os.environ.get("RUNTIME_DIRECTORY"):
+            return Path(told)
+        digest = hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:12]
+        return Path("/dev/shm") / f"falaj-{digest}"
+
+    @property
+    def inference_workers(self) -> int:
+        return self.inference.workers or max(1, (os.cpu_count() or 1) - 1)
+
+    @property
+    def training_threads(self) -> int:
+        return self.training.threads or os.cpu_count() or 1
+
+
+def settings() -> Iterator[tuple[str, str, type, Any, str]]:
+    """Every setting as (section, key, type, default, help)."""
+    for section, kind in SECTIONS.items():
+        for entry in dataclasses.fields(kind):
+            yield section, entry.name, type(entry.default), entry.default, entry.metadata["help"]
+
+
+def find_home(told: str | None = None) -> Path:
+    """The data directory: `--home`, else FALAJ_HOME, else ./var of a checkout, else /var/lib/falaj."""
+    if told or (told := os.environ.get("FALAJ_HOME")):
+        return Path(told).expanduser().resolve()
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout / "var" if (checkout / "install.sh").exists() else SYSTEM_HOME
+
+
+def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read the settings that hold for the appliance whose data lives in `home`.
+
+    Raises BadInput for an unknown section or key, a value of the wrong type, or an unsafe address.
+    """
+    given: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for path in (home / "falaj.toml", SYSTEM_CONFIG):
+        if path.exists():
+            _read_file(path, given)
+            break
+    _read_environment(environment, given)
+    config = Config(home=home, **{section: SECTIONS[section](**values) for section, values in given.items()})
+    for section, host in (("inference", config.inference.host), ("admin", config.admin.host)):
+        _check_address(section, host)
+    return config
+
+
+def _read_file(path: Path, given: dict[str, dict[str, Any]]) -> None:
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}", "Mend that line, then start again.") from error
+    for section, values in content.items():
+        if section not in SECTIONS:
+            raise BadInput(f"{path} has an unknown section [{section}].", _nearest(section, SECTIONS))
+        if not isinstance(values, dict):
+            raise BadInput(f"{path}: '{section}' must be a section.", f"Write it as [{section}].")
+        for key, value in values.items():
+            given[section][key] = _typed(section, key, value, str(path))
+
+
+def _read_environment(environment: Mapping[str, str], given: dict[str, dict[str, Any]]) -> None:
+    for section, key, *_ in settings():
+        name = f"FALAJ_{section}_{key}".upper()
+        if name in environment:
+            given[section][key] = _typed(section, key, environment[name], name)
+
+
+def _typed(section: str, key: str, value: Any, where: str) -> Any:
+    kinds = {name: kind for part, name, kind, *_ in settings() if part == section}
+    if key not in kinds:
+        raise BadInput(f"{where} has an unknown setting '{section}.{key}'.", _nearest(key, kinds))
+    kind = kinds[key]
+    try:
+        if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
+            raise ValueError
+        if kind is int and isinstance(value, float):
+            raise ValueError
+        typed = kind(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"The setting '{section}.{key}' must be {kind.__name__}. Got {value!r} instead.",
+            f"Mend it in {where}.",
+        ) from error
+    if kind in (int, float) and not 0 <= typed < 1e9:
+        raise BadInput(f"The setting '{section}.{key}' is out of range: {value!r}.", f"Mend it in {where}.")
+    return typed
+
+
+def _nearest(word: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    return f"Did you mean '{close[0]}'? Known: {', '.join(known)}."
+
+
+def _check_address(section: str, host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise BadInput(
+            f"The setting '{section}.host' is not an address: {host!r}.",
+            f'Set {section}.host = "127.0.0.1" in falaj.toml.',
+        ) from error
+    if not loopback:
+        raise BadInput(
+            f"{section}.host = {host!r} would answer other machines without encryption (TLS).",
+            f'Set {section}.host = "127.0.0.1" in falaj.toml; TLS for other addresses is not built yet.',
+        )

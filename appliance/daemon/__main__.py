@@ -1,0 +1,43 @@
+"""`python -m appliance.daemon ROLE --home DIR [--fd N]`: how units and the supervisor start a role."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from appliance.daemon import roles, sockets, supervisor
+from appliance.errors import FalajError
+
+
+def main() -> int:
+    """Run one role; an error is told in two lines on stderr."""
+    parser = argparse.ArgumentParser(prog="falaj-role")
+    parser.add_argument("role", choices=["run", "inference", "inference-worker", "admin", "worker"])
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--fd", type=int)
+    told = parser.parse_args()
+    roles.start_as_child()
+    listening = sockets.adopt(told.fd) if told.fd is not None else sockets.from_systemd().get(told.role)
+    try:
+        match told.role:
+            case "run":
+                supervisor.run(told.home)
+            case "inference":
+                roles.inference(told.home, listening)
+            case "inference-worker" if listening is not None:
+                roles.inference_worker(told.home, listening)
+            case "admin":
+                roles.admin(told.home, listening)
+            case "worker":
+                roles.worker(told.home)
+            case _:
+                parser.error("an inference worker needs --fd")
+    except FalajError as error:
+        print(f"falaj: {error.message}\n       {error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

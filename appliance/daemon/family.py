@@ -1,0 +1,94 @@
+"""Keeping child processes alive: start, start again after a crash, and stop in good order.
+
+Every child dies with its parent (PR_SET_PDEATHSIG), so no orphan ever answers. A child that ends is
+started again after a pause that grows while it keeps failing; it never gives up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_LOOK = 0.05
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 15.0
+_STEADY = 20.0
+
+
+@dataclass
+class Child:
+    """One process that should be running: `python -m appliance.daemon ROLE ...` with inherited sockets."""
+
+    name: str
+    arguments: list[str]
+    fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = _FIRST_PAUSE
+    due: float = 0.0
+
+
+@dataclass
+class Family:
+    """The children of one process."""
+
+    home: Path
+    children: list[Child] = field(default_factory=list)
+    stopping: bool = False
+
+    def run(self, stop_after: float) -> None:
+        """Keep all children running until SIGTERM or SIGINT, then stop them; at most `stop_after` seconds."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        while not self.stopping:
+            for child in self.children:
+                self._tend(child)
+            time.sleep(_LOOK)
+        self._stop(stop_after)
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        self.stopping = True
+
+    def _tend(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is not None:
+            if child.process.poll() is None:
+                if now - child.started > _STEADY:
+                    child.pause = _FIRST_PAUSE
+                return
+            log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
+            child.process = None
+            child.due = now + child.pause
+            child.pause = min(child.pause * 2, _LONGEST_PAUSE)
+        if now >= child.due and not self.stopping:
+            child.process = self._start(child)
+            child.started = now
+
+    def _start(self, child: Child) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "appliance.daemon", *child.arguments, "--home", str(self.home)],
+            pass_fds=child.fds,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"FALAJ_PARENT": str(os.getpid())},
+        )
+
+    def _stop(self, stop_after: float) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + stop_after
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("process %d did not stop in time and is killed", process.pid)
+                process.kill()
+                process.wait()

@@ -1,0 +1,114 @@
+"""The CLI's door: a Unix socket that asks the kernel who is calling (SO_PEERCRED, unix(7)).
+
+Only the owner of the data directory and root get in; no password is needed and every change is audited
+under the caller's account. A request is one JSON object, framed by its length, and may carry an open
+file (SCM_RIGHTS): the caller's own permissions opened it. The reply is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pwd
+import secrets
+import socket
+import socketserver
+import struct
+from typing import IO, Any
+
+from appliance.app import App
+from appliance.errors import BadInput, FalajError, Forbidden, TooLarge
+from appliance.framing import LENGTH, LONGEST, exactly, socket_path
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+log = logging.getLogger(__name__)
+
+_CREDENTIALS = struct.Struct("3i")
+_TIMEOUT = 30.0
+
+
+class LocalServer(socketserver.ThreadingUnixStreamServer):
+    """Serves verbs to local callers, a thread a call."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        path = socket_path(app.home.run_dir)
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), _Door)
+        path.chmod(0o600)
+
+
+class _Door(socketserver.BaseRequestHandler):
+    server: LocalServer
+    request: socket.socket
+
+    def handle(self) -> None:
+        self.request.settimeout(_TIMEOUT)
+        try:
+            reply: dict[str, Any] = {"result": self._answer()}
+        except FalajError as error:
+            reply = {"error": error.as_json(), "kind": type(error).__name__}
+        except (OSError, ValueError):
+            return  # the caller went away, or never spoke our protocol
+        except Exception:
+            reference = secrets.token_hex(4)
+            log.exception("call failed unexpectedly, reference %s", reference)
+            unexpected = FalajError("Something failed unexpectedly.", f"The log has it under {reference}.")
+            reply = {"error": unexpected.as_json(), "kind": "FalajError"}
+        content = json.dumps(reply, ensure_ascii=False, default=str).encode()
+        try:
+            self.request.settimeout(_TIMEOUT)
+            self.request.sendall(LENGTH.pack(len(content)) + content)
+        except OSError:
+            log.info("a caller left before its answer")
+
+    def _answer(self) -> Any:
+        actor = self._caller()
+        body, file = receive(self.request)
+        self.request.settimeout(None)
+        try:
+            args = body.get("args")
+            if not isinstance(body.get("verb"), str) or not isinstance(args, dict):
+                raise BadInput("This is not a call of a verb.", "Use the falaj command.")
+            return perform(self.server.app, Call(body["verb"], actor, args, file))
+        finally:
+            if file is not None:
+                file.close()
+
+    def _caller(self) -> str:
+        """The account of the process at the other end. Raises Forbidden unless it owns the home or is root."""
+        raw = self.request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(raw)[1]
+        owner = self.server.app.home.path.stat().st_uid
+        if uid not in (owner, 0):
+            raise Forbidden(
+                "This account may not command the appliance.",
+                f"Act as its owner: sudo -u {_account(owner)} falaj ...",
+            )
+        return f"cli:{_account(uid)}"
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], IO[bytes] | None]:
+    """One framed JSON object and the file that came with it, if any."""
+    head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 1)
+    file = os.fdopen(descriptors[0], "rb") if descriptors else None
+    head += exactly(connection, LENGTH.size - len(head))
+    (length,) = LENGTH.unpack(head)
+    if length > LONGEST:
+        raise TooLarge("The call is too large.", "Hand the rows over as a file.")
+    body = json.loads(exactly(connection, length))
+    if not isinstance(body, dict):
+        raise BadInput("A call must be a JSON object.", "Use the falaj command.")
+    return body, file
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

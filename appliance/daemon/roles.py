@@ -1,0 +1,157 @@
+"""The main function of each role. Each one opens the home, says that it is there, and serves until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from appliance import config, presence
+from appliance.app import open_app
+from appliance.blobs import told_when_full
+from appliance.daemon import sockets
+from appliance.daemon.family import Child, Family
+from appliance.daemon.local_socket import LocalServer
+from appliance.home import Home, open_home
+from appliance.jobs import ledger, queue
+from appliance.jobs.runner import Runner
+from appliance.process import die_with_parent
+from appliance.rollout import controller
+
+log = logging.getLogger(__name__)
+
+_RECONCILE = 2.0
+_SWEEP = 600.0
+_WORK_MODULE = "appliance.work"
+
+
+def inference(home: Path, listening: socket.socket | None) -> None:
+    """The endpoint: makes or adopts its socket and keeps the worker processes running. Stays small."""
+    settings = config.load(home)
+    made = listening or sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
+    made.set_inheritable(True)
+    arguments = ["inference-worker", "--fd", str(made.fileno())]
+    family = Family(home)
+    for number in range(settings.inference_workers):
+        family.children.append(Child(f"inference worker {number + 1}", arguments, (made.fileno(),)))
+    family.run(stop_after=settings.inference.drain_seconds + 5.0)
+
+
+def inference_worker(home: Path, listening: socket.socket) -> None:
+    """One process that answers predictions."""
+    from appliance.inference.endpoint import Endpoint
+    from appliance.inference.plane import Plane
+    from appliance.inference.replica import Replica
+    from appliance.inference.serve import serve_rsgi
+
+    opened = open_home(home)
+    plane = Plane()
+    replica = Replica(opened, plane, lambda: endpoint.failed)
+    endpoint = Endpoint(plane, replica.authorise, opened.config.inference, lambda: replica.ready)
+
+    def stop_taking() -> None:
+        endpoint.draining = True
+
+    replica.start()
+    replica.wait_until_ready()  # before the first accept: a new worker never answers 404 for a live model
+    try:
+        serve_rsgi(
+            endpoint,
+            listening,
+            sockets.BACKLOG,
+            drain_seconds=opened.config.inference.drain_seconds,
+            on_stop=stop_taking,
+        )
+    finally:
+        replica.stop()
+
+
+def admin(home: Path, listening: socket.socket | None) -> None:
+    """The management side: the CLI's local socket and the HTTP port of the admin page."""
+    from appliance.admin.server import build
+    from appliance.daemon.wsgi import serve_wsgi
+
+    app = open_app(home)
+    settings = app.home.config.admin
+    made = listening or sockets.listen(settings.host, settings.port, "admin.port")
+    controller.reconcile(app.home)
+    local = LocalServer(app)
+    threading.Thread(target=local.serve_forever, name="falaj-local", daemon=True).start()
+    with _present(app.home, "admin"):
+        serve_wsgi(build(app), made, sockets.BACKLOG)
+    local.shutdown()
+
+
+def worker(home: Path) -> None:
+    """The jobs: Huey's threads, each watching one child process, and the rounds that put things right."""
+    opened = open_home(home)
+    queue.empty(home / "queue.db")
+    settings = opened.config
+    jobs = queue.Queue(home / "queue.db", lambda id: runner.run(id))
+    runner = Runner(
+        store=opened.registry,
+        home=home,
+        run_dir=opened.run_dir,
+        module=_WORK_MODULE,
+        lease=settings.jobs.lease,
+        heartbeat=settings.jobs.heartbeat,
+        memory_bytes=(settings.jobs.memory_mb << 20) or psutil.virtual_memory().total * 3 // 4,
+        stopping=jobs.is_stopping,
+    )
+    threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
+    with _present(opened, "worker"):
+        jobs.serve(settings.worker.jobs)
+
+
+def _rounds(home: Home, jobs: queue.Queue) -> None:
+    """Wake what waits (a message may have been lost), take back what was abandoned, sweep what nobody owns."""
+    swept = float("-inf")
+    while True:
+        try:
+            ledger.reconcile(home.registry)
+            if jobs.is_empty():
+                for id in ledger.queued(home.registry):
+                    jobs.wake(id)
+            if time.monotonic() - swept > _SWEEP:
+                sweep(home)
+                swept = time.monotonic()
+        except Exception:
+            log.exception("putting things right failed; it is tried again")
+        time.sleep(_RECONCILE)
+
+
+def sweep(home: Home) -> int:
+    """Delete stored files that no row and no waiting job owns; how many there were."""
+    owned = {str(row["digest"]) for row in home.registry.all("SELECT digest FROM blobs")}
+    for job in ledger.unfinished(home.registry):
+        owned.add(str(job.payload.get("source", "")))
+    with told_when_full():
+        return home.blobs.sweep(owned, time.time() - home.config.jobs.timeout - 3600.0)
+
+
+@contextlib.contextmanager
+def _present(home: Home, role: str) -> Iterator[None]:
+    """Say that this role is there for as long as the block runs."""
+    presence.announce(home.run_dir, role, {"ready": True})
+    try:
+        yield
+    finally:
+        presence.leave(home.run_dir, role)
+
+
+def start_as_child() -> None:
+    """What every process of the appliance does first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    os.umask(0o077)
+    if "FALAJ_PARENT" in os.environ:
+        die_with_parent()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -1,0 +1,54 @@
+"""`falaj run`: the whole appliance as one foreground process, for machines without systemd.
+
+One appliance a home (a lock), all ports taken before anything starts, every role a child that dies with
+this process. SIGTERM or Ctrl-C stops all of them in good order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import IO
+
+from appliance import home as homes
+from appliance.daemon import sockets
+from appliance.daemon.family import Child, Family
+from appliance.errors import Conflict
+from appliance.security.local_token import make_local_token
+
+log = logging.getLogger(__name__)
+
+
+def run(path: Path) -> None:
+    """Start the appliance and keep it running. Raises FalajError when it can't start."""
+    opened = homes.create(path)
+    lock = _lock(path)
+    settings = opened.config
+    endpoint = sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
+    page = sockets.listen(settings.admin.host, settings.admin.port, "admin.port")
+    make_local_token(opened.run_dir)
+    opened.registry.close()
+    family = Family(path)
+    family.children += [
+        Child("worker", ["worker"]),
+        Child("admin", ["admin", "--fd", str(page.fileno())], (page.fileno(),)),
+        Child("inference", ["inference", "--fd", str(endpoint.fileno())], (endpoint.fileno(),)),
+    ]
+    log.info("Falaj runs from %s; stop it with Ctrl-C", path)
+    family.run(stop_after=settings.inference.drain_seconds + 10.0)
+    lock.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold the home for this process; the kernel lets go when it ends, however it ends."""
+    lock = open(path / "lock", "a+", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise Conflict(
+            f"An appliance already runs from {path}.", "Use it, or stop it first; see: falaj status"
+        ) from error
+    return lock

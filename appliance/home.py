@@ -1,0 +1,94 @@
+"""One home, opened: its settings, keys, databases and blobs.
+
+`create` is for whoever starts the appliance: it makes what is missing and migrates. `open_home` is for
+every other process and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance import clock, config, keys
+from appliance.blobs import Blobs, told_when_full
+from appliance.config import Config
+from appliance.db import Store
+from appliance.db.migrations import registry, telemetry
+from appliance.errors import FalajError
+from appliance.keys import KeyRing
+
+
+@dataclass(frozen=True)
+class Home:
+    """What every process of the appliance works on."""
+
+    config: Config
+    keys: KeyRing
+    registry: Store
+    telemetry: Store
+    blobs: Blobs
+
+    @property
+    def path(self) -> Path:
+        return self.config.home
+
+    @property
+    def run_dir(self) -> Path:
+        return self.config.run_dir
+
+    def put(self, content: bytes) -> tuple[str, int]:
+        """Seal bytes under the appliance's own blob key; (address, size)."""
+        blob = self.blobs.put(content, self.keys.key("blobs"))
+        return blob.digest, blob.bytes
+
+    def get(self, digest: str) -> bytes:
+        """What `put` stored. Raises Corrupted."""
+        return self.blobs.get(digest, self.keys.key("blobs"))
+
+
+def create(path: Path) -> Home:
+    """Make the home if it isn't there yet, and bring its databases up to date."""
+    with told_when_full():
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            settings = config.load(path)
+            ring = keys.create_keys(path)
+            prepare_run_dir(settings.run_dir)
+        except PermissionError as error:
+            raise FalajError(
+                f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
+            ) from error
+    home = _assemble(settings, ring)
+    home.registry.migrate(registry)
+    home.telemetry.migrate(telemetry)
+    if home.registry.one("SELECT 1 FROM audit LIMIT 1") is None:
+        with home.registry.write() as tx:
+            tx.audit("system", "appliance.create", "appliance", {"at": clock.now()})
+    return home
+
+
+def open_home(path: Path) -> Home:
+    """Open a home that exists. Raises FalajError when there is none."""
+    return _assemble(config.load(path), keys.open_keys(path))
+
+
+def prepare_run_dir(folder: Path) -> None:
+    """Make the folder on tmpfs, ours alone: somebody else's folder of that name is refused."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise FalajError(f"{folder} belongs to somebody else.", "Remove it, or set FALAJ_RUN_DIR.")
+    folder.chmod(0o700)
+
+
+def _assemble(settings: Config, ring: KeyRing) -> Home:
+    path = settings.home
+    return Home(
+        config=settings,
+        keys=ring,
+        registry=Store(path / "registry.db", ring.key("registry"), ring.key("audit")),
+        telemetry=Store(path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL"),
+        blobs=Blobs(path / "blobs"),
+    )

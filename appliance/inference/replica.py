@@ -1,0 +1,189 @@
+"""One inference worker's own follower of the registry: holds what the deployment rows say.
+
+A thread looks (one stat, many times a second) whether anything was changed, then reads the registry and
+does what is missing: prepares versions beside those that answer, moves one pointer per switch, drains and
+closes what was replaced, and renews the token book. What it holds it tells on tmpfs; the roll-out
+controller waits for that. It never writes the registry.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from appliance import presence
+from appliance.data.signature import Signature
+from appliance.db import Row
+from appliance.errors import FalajError
+from appliance.home import Home
+from appliance.inference.plane import Artefact, Plane, Served, prepare
+from appliance.registry import deployments, models, tokens
+from appliance.registry.deployments import Deployment, DeploymentState
+from appliance.runtimes.proof import Proof
+from appliance.security.local_token import as_token
+from appliance.security.tokens import TokenBook
+
+log = logging.getLogger(__name__)
+
+_LOOK = 0.01
+_ALWAYS = 2.0  # look at the registry this often even if nobody said so
+_FLUSH = 20.0
+
+
+class Replica:
+    """Follows the registry for one worker. `errors` gives the worker's count of failed requests."""
+
+    def __init__(self, home: Home, plane: Plane, errors: Callable[[], int]) -> None:
+        self._is_ready = threading.Event()
+        self._home = home
+        self._plane = plane
+        self._errors = errors
+        self._book = TokenBook([])
+        self._live: dict[str, Deployment] = {}
+        self._prepared: dict[int, Served] = {}
+        self._failed: dict[int, str] = {}
+        self._used: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="falaj-replica", daemon=True)
+
+    @property
+    def ready(self) -> bool:
+        return self._is_ready.is_set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait_until_ready(self, seconds: float = 120.0) -> bool:
+        """Block until the live versions are loaded (or could not be); False when that took too long."""
+        return self._is_ready.wait(seconds)
+
+    def stop(self) -> None:
+        """Say that this worker no longer counts, and write down which tokens were used."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+        presence.leave(self._home.run_dir, "inference-worker")
+
+    def authorise(self, token: str | None, model: str | None) -> str:
+        """The id of the token that may ask this. Raises Unauthenticated or Forbidden."""
+        id = self._book.authorise(token, model).id
+        self._used[id] = self._used.get(id, 0) + 1
+        return id
+
+    def _follow(self) -> None:
+        seen, looked, flushed = (-1, -1), 0.0, time.monotonic()
+        while not self._stop.is_set():
+            try:
+                now, current = time.monotonic(), presence.generation(self._home.run_dir)
+                if current != seen or now - looked > _ALWAYS:
+                    self._look()
+                    seen, looked = current, now
+                if now - flushed > _FLUSH:
+                    self._flush_use()
+                    flushed = now
+            except FalajError as error:
+                log.warning("registry: %s", error.message)
+                self._stop.wait(0.5)
+            except Exception:
+                log.exception("following the registry failed")
+                self._stop.wait(0.5)
+            self._stop.wait(_LOOK)
+        self._flush_use()
+
+    def _look(self) -> None:
+        book = [*tokens.every(self._home.registry), as_token(self._home.run_dir)]
+        self._book = TokenBook(book)
+        wanted = deployments.serving(self._home.registry)
+        for deployment in wanted:
+            if deployment.state is DeploymentState.LIVE:
+                self._switch(deployment)
+        for model in [name for name in self._live if not any(_is_live(one, name) for one in wanted)]:
+            self._retire(model)
+        for deployment in wanted:
+            if deployment.state is DeploymentState.PREPARING:
+                self._prepare(deployment)
+        self._forget({deployment.id for deployment in wanted})
+        self._is_ready.set()
+        self._announce()
+
+    def _prepare(self, deployment: Deployment) -> None:
+        if deployment.id in self._prepared or deployment.id in self._failed:
+            return
+        try:
+            self._prepared[deployment.id] = prepare(self._artefact(deployment))
+        except FalajError as error:
+            log.warning("%s:%d can't be served: %s", deployment.model, deployment.version, error.message)
+            self._failed[deployment.id] = error.message
+
+    def _switch(self, deployment: Deployment) -> None:
+        current = self._live.get(deployment.model)
+        if current is not None and current.id == deployment.id:
+            return
+        self._prepare(deployment)
+        served = self._prepared.pop(deployment.id, None)
+        if served is None:
+            return
+        old = self._plane.switch(deployment.model, served)
+        self._live[deployment.model] = deployment
+        self._drain(old)
+
+    def _retire(self, model: str) -> None:
+        del self._live[model]
+        self._drain(self._plane.switch(model, None))
+
+    def _drain(self, served: Served | None) -> None:
+        if served is not None and not self._plane.drain(served, self._home.config.inference.drain_seconds):
+            log.warning("%r still answers a request after its time; it stays open", served)
+
+    def _forget(self, wanted: set[int]) -> None:
+        for id in [id for id in self._prepared if id not in wanted]:
+            self._prepared.pop(id).session.close()
+        for id in [id for id in self._failed if id not in wanted]:
+            del self._failed[id]
+
+    def _artefact(self, deployment: Deployment) -> Artefact:
+        version = models.find_version(self._home.registry, deployment.model, deployment.version)
+        proof = Proof.unpack(self._home.get(version.proof))
+        return Artefact(
+            model=version.model,
+            version=version.version,
+            graph=self._home.get(version.graph),
+            signature=Signature.from_json(version.signature),
+            runtime=deployment.runtime,
+            proof_rows=proof.rows,
+            proof_expected=proof.expected,
+            tolerance=proof.tolerance,
+        )
+
+    def _announce(self) -> None:
+        told: dict[str, Row] = {}
+        for model, deployment in self._live.items():
+            told[model] = {
+                "live": deployment.id,
+                "version": deployment.version,
+                "runtime": deployment.runtime,
+            }
+        prepared = {served.model: id for id, served in self._prepared.items()}
+        for model, id in prepared.items():
+            told.setdefault(model, {"live": None, "version": None, "runtime": None})["prepared"] = id
+        body = {"ready": self.ready, "models": told, "failed": self._failed, "errors": self._errors()}
+        presence.announce(self._home.run_dir, "inference-worker", body)
+
+    def _flush_use(self) -> None:
+        """Add what was counted to telemetry, one row a token and hour."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        with self._home.telemetry.write() as tx:
+            for id, requests in used.items():
+                tx.execute(
+                    "INSERT INTO token_use VALUES (?, strftime('%Y-%m-%dT%H', 'now'), ?,"
+                    " strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+                    " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, last_at = excluded.last_at",
+                    (id, requests),
+                )
+
+
+def _is_live(deployment: Deployment, model: str) -> bool:
+    return deployment.model == model and deployment.state is DeploymentState.LIVE

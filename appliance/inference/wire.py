@@ -1,0 +1,77 @@
+"""JSON in and out, and request ids: what every HTTP door shares.
+
+orjson does the work; only when it refuses a body that holds NaN or Infinity (which real clients send) is
+the standard library asked. NaN in an answer is written as null.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import time
+from typing import Any
+
+import orjson
+
+from appliance.errors import BadInput
+
+_TOKENS = re.compile(rb"\b(?:NaN|Infinity)\b")
+_next = itertools.count().__next__
+_unique = int.from_bytes(os.urandom(6), "big")
+
+
+def _reseed() -> None:
+    """A forked worker must not repeat its parent's ids."""
+    global _unique
+    _unique = int.from_bytes(os.urandom(6), "big")
+
+
+os.register_at_fork(after_in_child=_reseed)
+
+
+def request_id() -> str:
+    """A new UUIDv7 (RFC 9562, 5.7) as 32 hex digits: sorts by time; process-random bits, then a counter."""
+    count, unique = _next(), _unique
+    return (
+        f"{time.time_ns() // 1_000_000:012x}7{unique >> 36 & 0xFFF:03x}"
+        f"{0x8 | unique >> 34 & 0x3:x}{unique & 0x3FFFFFFFF:09x}{count & 0xFFFFFF:06x}"
+    )
+
+
+def loads(body: bytes) -> dict[str, Any]:
+    """The JSON object that a request body is. Raises BadInput saying what is wrong with it."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        document = _with_tokens(body, error)
+    if type(document) is not dict:
+        raise BadInput(
+            f"The request body must be a JSON object, but is {_name_of(document)}.",
+            'It starts with "{" and ends with "}"; see docs/serving.md for examples.',
+        )
+    return document
+
+
+def _with_tokens(body: bytes, error: orjson.JSONDecodeError) -> Any:
+    if not body.strip():
+        raise BadInput("The request body is empty.", "Send a JSON object; see docs/serving.md for examples.")
+    if _TOKENS.search(body):
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            pass
+    raise BadInput(
+        f"The request body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
+        "Check the quotes and commas; text must be UTF-8.",
+    ) from error
+
+
+def dumps(document: Any) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _name_of(value: Any) -> str:
+    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)

@@ -1,0 +1,89 @@
+"""The one Huey queue: it carries job ids and nothing else, and may be lost at any time.
+
+`queue.db` is emptied at every start of the worker. Huey deletes a message before it runs it, so a
+message is only a wake-up call: retries, results and timeouts are the ledger's, not Huey's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huey import SqliteHuey
+from huey.consumer import Consumer
+from huey.registry import Message
+from huey.serializer import Serializer
+
+class _JsonSerializer(Serializer):  # type: ignore[misc]
+    """Messages as JSON lists. Huey's own default is pickle, which we never load."""
+
+    def _serialize(self, data: Any) -> bytes:
+        return json.dumps(list(data)).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        return Message(*json.loads(data))
+
+
+class Queue:
+    """Wakes workers. `run` is what a worker does with a job id; the admin role has none."""
+
+    def __init__(self, path: Path, run: Callable[[str], None] | None = None) -> None:
+        self._huey = SqliteHuey(
+            "jobs",
+            filename=str(path),
+            results=False,
+            store_none=False,
+            utc=True,
+            serializer=_JsonSerializer(),
+            fsync=False,
+        )
+        self._consumer: Consumer | None = None
+
+        def run_job(job: str) -> None:  # one function here, so that its registered name is the same everywhere
+            (run or _not_here)(job)
+
+        self._task = self._huey.task(retries=0)(run_job)
+
+    def wake(self, job: str) -> None:
+        """Tell some worker that this job waits."""
+        self._task(job)
+
+    def is_empty(self) -> bool:
+        return int(self._huey.pending_count()) == 0
+
+    def serve(self, threads: int) -> None:
+        """The worker's loop: blocks until SIGTERM or SIGINT and until the running jobs were given back."""
+        self._consumer = self._huey.create_consumer(
+            workers=threads,
+            worker_type="thread",
+            periodic=False,
+            initial_delay=0.05,
+            max_delay=0.5,
+            backoff=1.2,
+            graceful_signal="TERM",
+        )
+        self._consumer.run()
+
+    def is_stopping(self) -> bool:
+        """Whether the loop was told to end; running jobs are then given back."""
+        return self._consumer is not None and bool(self._consumer.stop_flag.is_set())
+
+
+def empty(path: Path) -> None:
+    """Forget all messages; the ledger knows what waits. A file that is no database any more is replaced."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
+            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                connection.execute(f'DELETE FROM "{table}"')
+            connection.commit()
+    except sqlite3.DatabaseError:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _not_here(job: str) -> None:
+    raise RuntimeError(f"job {job} was woken in a process that runs no jobs")

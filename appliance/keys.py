@@ -1,0 +1,137 @@
+"""The key ring: one key file that never leaves the data directory, and data keys wrapped by it.
+
+`keys/master.key` (32 random bytes, 0600) wraps the data keys in `keys/wrapped.json` and the key of
+each dataset in the registry (AES-256-GCM, NIST SP 800-38D; the name of what is wrapped is bound in).
+A new master key therefore only rewraps; no data is rewritten. Keys never reach logs, argv or
+the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from appliance.errors import Corrupted, FalajError
+
+PURPOSES = ("registry", "telemetry", "blobs", "audit")
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class KeyRing:
+    """The opened keys of one home. Make it with `open_keys` or `create_keys`."""
+
+    def __init__(self, master: bytes, data_keys: dict[str, bytes]) -> None:
+        self._master = AESGCM(master)
+        self._data_keys = data_keys
+
+    def key(self, purpose: str) -> bytes:
+        """The 32-byte data key of one purpose (see PURPOSES)."""
+        return self._data_keys[purpose]
+
+    def wrap(self, key: bytes, name: str) -> bytes:
+        """Seal a data key under the master key, bound to `name`."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._master.encrypt(nonce, key, name.encode())
+
+    def unwrap(self, wrapped: bytes, name: str) -> bytes:
+        """Open what `wrap` sealed. Raises Corrupted when it was changed or is of another key ring."""
+        try:
+            return self._master.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], name.encode())
+        except InvalidTag as error:
+            raise Corrupted(
+                f"The key of {name} does not open with this appliance's master key.",
+                "Restore keys/master.key from the backup that belongs to this data directory.",
+            ) from error
+
+
+def new_key() -> bytes:
+    """A fresh 256-bit key."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def create_keys(home: Path) -> KeyRing:
+    """Open the key ring of `home`, making it first where there is none yet.
+
+    The master key is on disk before anything is wrapped by it, so a crash in between loses nothing.
+    """
+    folder = home / "keys"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / "master.key").exists():
+        if (home / "registry.db").exists():
+            raise Corrupted(
+                "The data directory has a registry but no keys/master.key, so nothing in it can be read.",
+                "Restore keys/master.key from a backup; without it the data is lost.",
+            )
+        write_file(folder / "master.key", new_key())
+    if not (folder / "wrapped.json").exists():
+        ring = KeyRing(_read_master(folder), {})
+        wrapped = {name: b64encode(ring.wrap(new_key(), name)).decode() for name in PURPOSES}
+        write_file(folder / "wrapped.json", json.dumps(wrapped, indent=1).encode())
+    return open_keys(home)
+
+
+def open_keys(home: Path) -> KeyRing:
+    """Open an existing key ring. Raises FalajError when there is none or it does not fit."""
+    folder = home / "keys"
+    master = _read_master(folder)
+    ring = KeyRing(master, {})
+    try:
+        wrapped = json.loads((folder / "wrapped.json").read_text())
+        data_keys = {name: ring.unwrap(b64decode(wrapped[name]), name) for name in PURPOSES}
+    except (OSError, ValueError, KeyError) as error:
+        raise Corrupted(
+            "keys/wrapped.json cannot be read.", "Restore the keys folder from a backup."
+        ) from error
+    return KeyRing(master, data_keys)
+
+
+def _read_master(folder: Path) -> bytes:
+    path = folder / "master.key"
+    try:
+        mode = path.stat().st_mode & 0o777
+        master = path.read_bytes()
+    except FileNotFoundError as error:
+        raise FalajError(
+            f"There is no appliance in {folder.parent} yet.", "Start one with: falaj run"
+        ) from error
+    except PermissionError as error:
+        raise FalajError(
+            f"{path} is not yours to read.", "Act as the user who owns the data directory."
+        ) from error
+    if mode & 0o077:
+        raise FalajError(f"{path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}")
+    if len(master) != _KEY_BYTES:
+        raise Corrupted(f"{path} must hold 32 bytes, it has {len(master)}.", "Restore it from a backup.")
+    return master
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a small file so that a crash leaves the old or the new one: temp, fsync, rename, fsync."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's own entries (a rename, a new file) survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,33 @@
+"""Processes by a name that is never used twice, and children that die with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_START_TIME = 19  # field 22 of proc(5), counted after the command's name
+
+
+def process_name(pid: int) -> str:
+    """A process as `pid:start`, which a later process with the same id doesn't share. Raises OSError."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return f"{pid}:{stat.rpartition(')')[2].split()[_START_TIME]}"
+
+
+def lives(name: str) -> bool:
+    """Whether the very process of that name still runs."""
+    try:
+        return process_name(int(name.partition(":")[0])) == name
+    except (OSError, ValueError):
+        return False
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, also if it has died just now."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    told = os.environ.get("FALAJ_PARENT")
+    if told is not None and os.getppid() != int(told):
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""Changing which version answers: transitions and their guards."""

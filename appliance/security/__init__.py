@@ -1,0 +1,1 @@
+"""Who may do what: application tokens now; users, roles and TLS join with the admin page."""

@@ -1,0 +1,58 @@
+"""Everything a person can ask of the appliance, as one table: name -> function(app, call) -> JSON.
+
+The CLI's socket, the management API and the admin page all go through here, so each can do exactly
+what the others can, and every change is audited under whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.app import App
+from appliance.errors import BadInput
+from appliance.verbs import audit, datasets, deployments, jobs, models, predictions, system, tokens
+from appliance.verbs.call import Call
+
+Verb = Callable[[App, Call], Any]
+
+VERBS: dict[str, Verb] = {
+    "status": system.status,
+    "doctor": system.doctor,
+    "dataset.add": datasets.add,
+    "dataset.ls": datasets.ls,
+    "dataset.show": datasets.show,
+    "dataset.profile": datasets.profile,
+    "dataset.rm": datasets.rm,
+    "train": models.train,
+    "model.ls": models.ls,
+    "model.show": models.show,
+    "model.versions": models.versions,
+    "model.report": models.report,
+    "model.export": models.export,
+    "model.approve": models.approve,
+    "model.rm": models.rm,
+    "deploy": deployments.deploy,
+    "rollback": deployments.rollback,
+    "undeploy": deployments.undeploy,
+    "deployment.show": deployments.show,
+    "predict": predictions.predict,
+    "token.create": tokens.create,
+    "token.ls": tokens.ls,
+    "token.revoke": tokens.revoke,
+    "job.ls": jobs.ls,
+    "job.show": jobs.show,
+    "job.logs": jobs.logs,
+    "job.cancel": jobs.cancel,
+    "audit.ls": audit.ls,
+    "audit.verify": audit.verify,
+    "audit.export": audit.export,
+}
+
+
+def perform(app: App, call: Call) -> Any:
+    """Do what a call asks. Raises FalajError; nothing is half done then."""
+    verb = VERBS.get(call.verb)
+    if verb is None:
+        raise BadInput(f"There is no '{call.verb[:60]}'.", "See: falaj --help")
+    return verb(app, call)

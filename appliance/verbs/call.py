@@ -1,0 +1,57 @@
+"""One call of a verb: who calls, with what, and checked access to its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from appliance.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Call:
+    """`actor` is who the audit chain will name; `file` what was handed over with the call."""
+
+    verb: str
+    actor: str
+    args: dict[str, Any] = field(default_factory=dict)
+    file: IO[bytes] | None = None
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A text argument. Raises BadInput when it is missing or something else."""
+        value = self.args.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str) or not value:
+            raise self._wrong(name, "a text", value)
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self.args.get(name) or []
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self._wrong(name, "a list of texts", value)
+        return value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        value = self.args.get(name) or {}
+        if not isinstance(value, dict):
+            raise self._wrong(name, "an object", value)
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self.args.get(name)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(name, "a number", value)
+        return float(value)
+
+    def optional(self, name: str) -> str | None:
+        """A text argument that may be absent."""
+        return None if self.args.get(name) is None else self.text(name)
+
+    def _wrong(self, name: str, wanted: str, value: Any) -> BadInput:
+        return BadInput(
+            f"The '{name}' of {self.verb} must be {wanted}. Got {str(value)[:60]!r} instead.",
+            f"See: falaj {self.verb.replace('.', ' ')} --help",
+        )

@@ -1,0 +1,45 @@
+"""Asking a deployed model, through the endpoint that applications use."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+from appliance.app import App
+from appliance.db import Row
+from appliance.errors import FalajError, Unavailable, rebuild_from_status
+from appliance.registry.names import parse_reference
+from appliance.security.local_token import local_token
+from appliance.verbs.call import Call
+
+_TIMEOUT = 60.0
+
+
+def predict(app: App, call: Call) -> Row:
+    """Predictions of a deployed model for `rows`, a list of objects by column name."""
+    name, _ = parse_reference(call.text("model"), "model")
+    return ask(app, name, json.dumps({"rows": call.args.get("rows")}).encode())
+
+
+def ask(app: App, model: str, body: bytes) -> Row:
+    """POST to this appliance's own endpoint. Raises what the endpoint answered."""
+    settings = app.home.config.inference
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=_TIMEOUT)
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {local_token(app.home.run_dir)}",
+    }
+    try:
+        connection.request("POST", f"/predict/{model}", body, headers)
+        reply = connection.getresponse()
+        content = json.loads(reply.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable("The endpoint does not answer.", "See: falaj status") from error
+    except ValueError as error:
+        raise FalajError("The endpoint gave an answer that is not JSON.", "See: falaj doctor") from error
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise rebuild_from_status(content, reply.status)
+    answer: Row = content
+    return answer

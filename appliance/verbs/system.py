@@ -1,0 +1,133 @@
+"""Verbs on the appliance as a whole: is all well, and if not, what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance import keys, presence
+from appliance.app import App
+from appliance.db import Row, audit
+from appliance.errors import FalajError
+from appliance.home import Home
+from appliance.registry import models
+from appliance.verbs.call import Call
+
+_ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+
+
+def status(app: App, call: Call) -> Row:
+    """Whether every role is there and ready, and what each one says."""
+    roles = {name: _role(app.home, name, kind) for name, kind in _ROLES.items()}
+    return {
+        "ready": all(role["ready"] for role in roles.values()),
+        "roles": roles,
+        "models": len(models.names(app.home.registry)),
+        "alerts": 0,
+    }
+
+
+def _role(home: Home, name: str, kind: str) -> Row:
+    found = presence.present(home.run_dir, kind)
+    wanted = home.config.inference_workers if name == "inference" else 1
+    role: Row = {
+        "ready": len(found) >= wanted and all(body["ready"] for body in found),
+        "pids": [body["pid"] for body in found],
+    }
+    if name == "inference":
+        settings = home.config.inference
+        served = {model: told["version"] for body in found for model, told in body["models"].items()}
+        role |= {
+            "address": f"http://{settings.host}:{settings.port}",
+            "workers": len(found),
+            "serving": served,
+        }
+    if name == "admin":
+        role |= {"address": f"http://{home.config.admin.host}:{home.config.admin.port}"}
+    return role
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that `falaj doctor` looked at."""
+
+    check: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def doctor(app: App, call: Call) -> list[Row]:
+    """All checks; works also while nothing runs."""
+    return [vars(check) for check in examine(app.home)]
+
+
+def examine(home: Home) -> list[Check]:
+    checks: list[tuple[str, Callable[[Home], Check]]] = [
+        ("keys", _check_keys),
+        ("registry", lambda home: _check_database(home, "registry")),
+        ("telemetry", lambda home: _check_database(home, "telemetry")),
+        ("audit", _check_audit),
+        ("blobs", _check_blobs),
+        ("disk", _check_disk),
+        ("roles", _check_roles),
+    ]
+    found = []
+    for name, check in checks:
+        try:
+            found.append(check(home))
+        except FalajError as error:
+            found.append(Check(name, False, error.message, error.hint))
+    return found
+
+
+def _check_keys(home: Home) -> Check:
+    keys.open_keys(home.path)
+    return Check("keys", True, "the key file opens and only its owner can read it")
+
+
+def _check_database(home: Home, name: str) -> Check:
+    store = home.registry if name == "registry" else home.telemetry
+    row = store.one("PRAGMA quick_check")
+    verdict = str(next(iter(row.values()))) if row else "no answer"
+    return Check(
+        name, verdict == "ok", f"{name}.db: {verdict}", "" if verdict == "ok" else "Restore a backup."
+    )
+
+
+def _check_audit(home: Home) -> Check:
+    head = audit.read_head(home.path)
+    rows = home.registry.all("SELECT * FROM audit ORDER BY seq")
+    verdict = audit.verify(home.keys.key("audit"), rows, head)
+    fix = "" if verdict.ok else "Compare with a backup: somebody changed the registry from outside."
+    return Check("audit", verdict.ok, f"{verdict.entries} entries, {verdict.why or 'unbroken'}", fix)
+
+
+def _check_blobs(home: Home) -> Check:
+    rows = home.registry.all("SELECT digest, owner FROM blobs ORDER BY digest")
+    damaged = [row["owner"] for row in rows if not home.blobs.is_intact(row["digest"])]
+    if damaged:
+        named = ", ".join(sorted(set(damaged))[:5])
+        return Check(
+            "blobs",
+            False,
+            f"{len(damaged)} of {len(rows)} stored files damaged: {named}",
+            "Restore a backup.",
+        )
+    return Check("blobs", True, f"{len(rows)} stored files, all as they were written")
+
+
+def _check_disk(home: Home) -> Check:
+    free = shutil.disk_usage(home.path).free >> 20
+    needed = home.config.data.min_free_mb
+    return Check("disk", free >= needed, f"{free} MiB free", "" if free >= needed else "Free some space.")
+
+
+def _check_roles(home: Home) -> Check:
+    missing = [name for name, kind in _ROLES.items() if not presence.present(home.run_dir, kind)]
+    if missing:
+        return Check(
+            "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
+        )
+    return Check("roles", True, "inference, admin and worker are running")

@@ -1,0 +1,1 @@
+"""Job bodies, one a file: the only place that joins data, training, export, validation and registry."""
