@@ -46,7 +46,10 @@ def artefact() -> Artefact:
     rng = np.random.default_rng(0)
     weights, bias = rng.normal(size=(COLUMNS, 2)).astype(np.float32) / 9, np.zeros(2, np.float32)
     graph = helper.make_graph(
-        [helper.make_node("Gemm", ["input", "w", "b"], ["z"]), helper.make_node("Softmax", ["z"], ["output"])],
+        [
+            helper.make_node("Gemm", ["input", "w", "b"], ["z"]),
+            helper.make_node("Softmax", ["z"], ["output"]),
+        ],
         "g",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", COLUMNS])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", 2])],
@@ -57,9 +60,7 @@ def artefact() -> Artefact:
     rows = rng.normal(size=(5, COLUMNS)).astype(np.float32)
     e = np.exp(rows @ weights)
     expected = (e / e.sum(1, keepdims=True)).astype(np.float32)
-    return Artefact(
-        "m", 1, data.SerializeToString(), signature, "onnxruntime", rows, expected, 1e-5
-    )
+    return Artefact("m", 1, data.SerializeToString(), signature, "onnxruntime", rows, expected, 1e-5)
 
 
 class Constant:
@@ -118,7 +119,15 @@ def serve(name: str, profile: str) -> None:
 
 def wrk(port: int, seconds: float, script: Path) -> float:
     done = subprocess.run(
-        ["wrk", "-t1", "-c32", f"-d{max(1, round(seconds))}s", "-s", str(script), f"http://127.0.0.1:{port}/predict/m"],
+        [
+            "wrk",
+            "-t1",
+            "-c32",
+            f"-d{max(1, round(seconds))}s",
+            "-s",
+            str(script),
+            f"http://127.0.0.1:{port}/predict/m",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -132,7 +141,8 @@ def wrk(port: int, seconds: float, script: Path) -> float:
 
 async def own_client(port: int, seconds: float) -> float:
     """Requests a second of 32 connections, one request at a time each; slower than wrk, and says so."""
-    head = f"POST /predict/m HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    head = f"POST /predict/m HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += f"Content-Length: {len(BODY)}\r\n\r\n"
     request, until, count = (head + BODY).encode(), time.perf_counter() + seconds, 0
 
     async def connection() -> None:
@@ -171,7 +181,9 @@ def main() -> None:
             "wrk.headers['Content-Type']='application/json'\n"
         )
         processes = {
-            name: subprocess.Popen([sys.executable, __file__, "--serve", name], stdout=subprocess.PIPE, text=True)
+            name: subprocess.Popen(
+                [sys.executable, __file__, "--serve", name], stdout=subprocess.PIPE, text=True
+            )
             for name in HANDLERS
         }
         try:
@@ -180,7 +192,11 @@ def main() -> None:
             for turn in range(-1, told.rounds):
                 for name, port in ports.items():
                     seconds = 1.0 if turn < 0 else told.seconds
-                    rate = wrk(port, seconds, script) if shutil.which("wrk") else asyncio.run(own_client(port, seconds))
+                    rate = (
+                        wrk(port, seconds, script)
+                        if shutil.which("wrk")
+                        else asyncio.run(own_client(port, seconds))
+                    )
                     if turn >= 0:
                         rates[name].append(rate)
         finally:

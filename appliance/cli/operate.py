@@ -59,9 +59,9 @@ def doctor(edge: Edge) -> None:
 @with_edge
 def demo(edge: Edge) -> None:
     """Do the whole main job once with real data sets, and tell what happened."""
-    from appliance.cli import demo as show
+    from appliance.cli import demo as example
 
-    failed = show.run(edge)
+    failed = example.run(edge)
     if failed:
         sys.exit(1)
 

@@ -22,6 +22,7 @@ SAID_TRUE, SAID_FALSE = ("true", "1", "yes"), ("false", "0", "no")  # where the 
 _ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$"
 _ISO_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _ISO_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+_SHORT_YEAR = r"^[^-/.]+[-/.][^-/.]+[-/.]\d\d( |$)"  # "1.2.3" is no date
 _FIRST_YEAR = 1000  # "24" in the place of a four-digit year is no year
 
 
@@ -106,6 +107,8 @@ def moments(text: pl.Series, format: str) -> pl.Series:
                 parsed = parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
             found = found.zip_with(found.is_not_null(), parsed)
         return found
+    if "%y" in format:
+        text = text.set(~text.str.contains(_SHORT_YEAR).fill_null(False), None)
     found = text.str.to_datetime(format, strict=False, time_unit="us")
     early = (found.dt.year() < _FIRST_YEAR).fill_null(False)
     return found.set(early, None) if early.any() else found

@@ -12,8 +12,9 @@ from typing import Protocol
 import polars as pl
 
 from appliance.data import casts
-from appliance.data.infer import SAMPLE, Example, Guess, Place
+from appliance.data.infer import SAMPLE, Example, Guess
 from appliance.data.options import ImportOptions
+from appliance.data.pieces import Place
 from appliance.data.profile import Range
 from appliance.data.types import DatasetColumn, Kind
 from appliance.errors import BadInput, Corrupted

@@ -16,7 +16,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.data.sniff import SAMPLE
+from appliance.data.sniff import SAMPLE, beginning
 from appliance.errors import BadInput
 
 BLOCK = 1 << 23
@@ -116,7 +116,7 @@ def _pieces(source: BinaryIO, dialect: Dialect) -> Iterator[tuple[bytes, float]]
     plain = dialect.encoding == "utf-8"
     decoder = codecs.getincrementaldecoder(dialect.encoding)("strict")
     at, line, held = dialect.start, 1, b""
-    while piece := source.read(BLOCK):
+    while piece := beginning(source, BLOCK):
         at += len(piece)
         text = piece
         if not plain:

@@ -118,11 +118,12 @@ def build_signature(
     for frame in frames:
         for item in evidence:
             item.add(frame[item.column.name])
-    notes, kept = [], []
+    notes, kept, ignored = [], [], list(drop)
     for item in evidence:
         why = item.why_left_out()
         if why:
             notes.append(f"'{item.column.name}' is left out: {why}.")
+            ignored.append(item.column.name)
             continue
         built, note = item.as_column()
         kept.append(built)
@@ -131,7 +132,7 @@ def build_signature(
         raise BadInput(
             f"No column is left to predict '{target}' from.", "Add columns that say something about it."
         )
-    return Signature(tuple(kept), target, str(task), tuple(labels)), notes
+    return Signature(tuple(kept), target, str(task), tuple(labels), tuple(ignored)), notes
 
 
 def encode_frame(signature: Signature, frame: pl.DataFrame) -> Floats:

@@ -19,7 +19,7 @@ def read_dialect(source: BinaryIO, name: str, options: ImportOptions, again: byt
     Raises BadInput for a file without column names, or with empty or repeated ones.
     """
     source.seek(0)
-    sample = source.read(sniff.SAMPLE)
+    sample = sniff.beginning(source, sniff.SAMPLE)
     encoding, start = sniff.encoding(sample)
     if options.encoding is not None and not start:  # a byte-order mark knows better
         encoding = options.encoding
@@ -45,6 +45,10 @@ def read_dialect(source: BinaryIO, name: str, options: ImportOptions, again: byt
     end = above + reader.line_num
     if end >= len(lines) and len(sample) == sniff.SAMPLE:
         raise BadInput(f"Line {above + 1}: the column names don't end.", "Is a quotation mark not closed?")
+    if "\n".join(lines[above:end]).count('"') % 2:
+        raise BadInput(
+            f"Line {above + 1}: a quotation mark is opened and never closed.", "Correct the column names."
+        )
     names = column_names(fields, f"Line {above + 1}")
     return Dialect(encoding, start, separator, names, end, options.encoding is None)
 

@@ -7,14 +7,14 @@ ways out) and never picks; a value is never dropped to make a column fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import polars as pl
 
-from appliance.data import casts
+from appliance.data import casts, words
 from appliance.data.options import ImportOptions
+from appliance.data.pieces import Place
 from appliance.data.types import DatasetColumn, Kind
 from appliance.errors import BadInput
 
@@ -25,12 +25,6 @@ _SAMPLE_EACH = 500
 _CODE = r"^[+-]?0\d|^\+\d{7}|^00"  # 00123, 0501234567, +971501234567: written so on purpose
 _LONG_WHOLE = r"^[+-]?\d{19,}$"
 _LONGEST_DATE = len("31 September 2026 10:00:00.000000 AM")
-_TEXT_WORDS, _TEXT_DISTINCT = 4.0, 0.5
-_LOOKS_DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}([. ']\d{3})+),\d+$"
-_LOOKS_THOUSANDS = r"^[+-]?\d{1,3}([, '])\d{3}([, ']\d{3})*(\.\d+)?$"
-_LOOKS_NUMBER = r"^[+-]?\d+(\.\d+)?$"
-
-Place = Callable[[int], str]  # row of a piece -> "line 7"
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,7 @@ class Guess:
             date = self._as_date()
             if date is not None:
                 return DatasetColumn(self.name, Kind.DATETIME, date.format), self._date_notes(date)
-        return DatasetColumn(self.name, self._kind_of_words()), self._hints()
+        return DatasetColumn(self.name, words.kind_of(self.sample)), self._hints()
 
     def _as_number(self) -> tuple[DatasetColumn, list[str]] | None:
         words = DatasetColumn(self.name, Kind.CATEGORICAL)
@@ -199,11 +193,9 @@ class Guess:
         assert self.not_number is not None
         count, bad = self.known - self.numeric, self.not_number
         ways = [f"--missing {_quoted(bad.value)}", f"--type {_quoted(self.name + '=categorical')}"]
-        probe = pl.Series([bad.value])
-        if probe.str.contains(_LOOKS_THOUSANDS)[0]:
-            ways.insert(0, "--thousands ,")
-        elif probe.str.contains(_LOOKS_DECIMAL_COMMA)[0]:
-            ways.insert(0, "--decimal ,")
+        notation = words.number_notation([bad.value])
+        if notation is not None:
+            ways.insert(0, notation.option)
         are = "value is" if count == 1 else "values are"
         raise BadInput(
             f"The column '{self.name}' is nearly all numbers, but {count} {are} not: "
@@ -223,7 +215,7 @@ class Guess:
             return usable[0]
         if fitting:
             bad = next((b for form, b in self.not_date.items() if form.order == wanted), None)
-            shown = f": {bad.value!r} in {bad.place}" if bad else ""
+            shown = f": {bad.value!r} in {bad.place}" if bad else f", for example {self.sample[0]!r}"
             raise BadInput(
                 f"The dates in '{self.name}' are not {wanted}{shown}.",
                 f"Leave --dates {wanted} out, or correct the file.",
@@ -279,24 +271,20 @@ class Guess:
             )
         return DatasetColumn(self.name, kind, format)
 
-    def _kind_of_words(self) -> Kind:
-        values = pl.Series(self.sample, dtype=pl.String)
-        if not len(values):
-            return Kind.CATEGORICAL
-        spaces = values.str.count_matches(r"\s+").mean()
-        wordy = isinstance(spaces, float) and spaces + 1 >= _TEXT_WORDS
-        return Kind.TEXT if wordy and values.n_unique() > _TEXT_DISTINCT * len(values) else Kind.CATEGORICAL
-
     def _hints(self) -> list[str]:
-        values = pl.Series(self.sample, dtype=pl.String)
-        plain = values.str.contains(_LOOKS_NUMBER)
-        for looks, what, way in (
-            (_LOOKS_DECIMAL_COMMA, "numbers with a decimal comma", "--decimal ,"),
-            (_LOOKS_THOUSANDS, "numbers with a thousands sign", "--thousands ,"),
-        ):
-            fits = values.str.contains(looks)
-            if len(values) and fits.any() and (fits | plain).sum() >= NEARLY_ALL * len(values):
-                return [f"'{self.name}' looks like {what}; import it again with {way} to read it so."]
+        notation = words.number_notation(self.sample)
+        if notation is not None:
+            return [
+                f"'{self.name}' looks like {notation.shown}; "
+                f"import it again with {notation.option} to read it so."
+            ]
+        bad = self.not_number
+        if bad is not None and self.coded is None and self.numeric >= self.known / 2:
+            count = f"{self.known - self.numeric} of its {self.known} values"
+            return [
+                f"'{self.name}' is taken as categories: {count} are no numbers "
+                f"({bad.value!r} in {bad.place})."
+            ]
         return []
 
 

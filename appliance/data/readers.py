@@ -1,49 +1,23 @@
-"""One reader a file format, each giving the same thing: pieces of rows with a name for each row.
-
-A `Table` can be read twice (infer, then store), in bounded memory where its format allows (CSV and
-JSON Lines do; an Excel sheet is read whole; a Parquet file is held compressed). Text stays text
-here: what a column is, is decided later.
-"""
+"""The reader for each file format, and the two that read text: CSV and JSON Lines, in bounded memory."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Protocol
+from dataclasses import replace
+from typing import Any, BinaryIO
 
-import fastexcel
 import orjson
 import polars as pl
 
 from appliance.data import headers, sniff
 from appliance.data.csv_blocks import BLOCK, Block, Dialect, NotUtf8, blocks
-from appliance.data.infer import Place
 from appliance.data.options import ImportOptions
+from appliance.data.pieces import Piece, Place, Table
+from appliance.data.typed_files import ExcelTable, ParquetTable
 from appliance.errors import BadInput
 
-ROWS = 100_000  # rows in a piece of Parquet or Excel, unless there are very many columns
-_CELLS = 3_000_000
-_EXCEL_NAMES = {"utf-8": "UTF-8", "windows-1256": "Windows-1256 (Arabic)", "windows-1252": "Windows-1252"}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some rows; `place(i)` says where row i stands in the file; `done` is the share read so far."""
-
-    frame: pl.DataFrame
-    place: Place
-    done: float
-
-
-class Table(Protocol):
-    typed: bool  # the format gives every column its type: numbers are not looked for in its text
-
-    def pieces(self) -> Iterator[Piece]:
-        """All rows in order, from the beginning. Raises BadInput with the place of what is wrong."""
-
-    def notes(self) -> list[str]:
-        """What was assumed about the file."""
+_SHOWN_AS = {"utf-8": "UTF-8", "windows-1256": "Windows-1256 (Arabic)", "windows-1252": "Windows-1252"}
 
 
 def open_table(source: BinaryIO, name: str, options: ImportOptions) -> Table:
@@ -53,7 +27,7 @@ def open_table(source: BinaryIO, name: str, options: ImportOptions) -> Table:
         case "xlsx":
             return ExcelTable(source, name, options)
         case "jsonl":
-            return JsonLinesTable(source, name)
+            return JsonLinesTable(source, options)
         case _:
             return CsvTable(source, name, options)
 
@@ -88,7 +62,7 @@ class CsvTable:
         if self._options.separator is None and self._dialect.separator != ",":
             notes.append(f"The values are separated by {sniff.NAMES[self._dialect.separator]}.")
         if self._options.encoding is None and self._dialect.encoding != "utf-8":
-            shown = _EXCEL_NAMES.get(self._dialect.encoding, self._dialect.encoding.upper())
+            shown = _SHOWN_AS.get(self._dialect.encoding, self._dialect.encoding.upper())
             notes.append(f"The text is read as {shown}; use --encoding if letters look wrong.")
         return notes
 
@@ -119,8 +93,8 @@ class JsonLinesTable:
 
     typed = False
 
-    def __init__(self, source: BinaryIO, name: str) -> None:
-        self._source, self._name = source, name
+    def __init__(self, source: BinaryIO, options: ImportOptions) -> None:
+        self._source, self._dropped = source, frozenset(options.drop)
         self._columns: dict[str, None] = {}
 
     def notes(self) -> list[str]:
@@ -130,7 +104,7 @@ class JsonLinesTable:
         size = max(self._source.seek(0, io.SEEK_END), 1)
         self._source.seek(0)
         carry, line, at = b"", 1, 0
-        while piece := self._source.read(BLOCK // 2):
+        while piece := sniff.beginning(self._source, BLOCK // 2):
             at += len(piece)
             if at == len(piece):
                 piece = piece.removeprefix(b"\xef\xbb\xbf")
@@ -164,6 +138,8 @@ class JsonLinesTable:
         frame = pl.DataFrame(
             [
                 pl.Series(name, [_text(row.get(name), name, at) for row, at in known], pl.String)
+                if name not in self._dropped
+                else pl.Series(name, [None] * len(known), pl.String)
                 for name in self._columns
             ]
         )
@@ -198,98 +174,3 @@ def _text(value: Any, name: str, line: int) -> str | None:
         f"Give its parts columns of their own, or leave it out: --drop '{name}'.",
         column=name,
     )
-
-
-class ParquetTable:
-    typed = True
-
-    def __init__(self, source: BinaryIO, name: str) -> None:
-        source.seek(0)
-        self._raw = source.read()
-        damaged = BadInput(f"'{name}' is a damaged or cut-off Parquet file.", "Export or copy it again.")
-        if self._raw[-4:] == b"PARE":
-            raise BadInput(f"'{name}' is an encrypted Parquet file.", "Export it without encryption.")
-        if self._raw[-4:] != b"PAR1":
-            raise damaged
-        self._damaged = damaged
-        try:
-            self._frame = pl.scan_parquet(self._raw)
-            schema = self._frame.collect_schema()
-            self._rows = int(self._frame.select(pl.len()).collect().item())
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise damaged from error
-        headers.column_names(schema.names(), "The list of columns")
-        self._step = max(min(ROWS, _CELLS // max(len(schema), 1)), 1)
-
-    def notes(self) -> list[str]:
-        return []
-
-    def pieces(self) -> Iterator[Piece]:
-        for start in range(0, self._rows, self._step):
-            try:
-                frame = self._frame.slice(start, self._step).collect()
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-                raise self._damaged from error
-            yield Piece(frame, _row_of(start + 1), (start + frame.height) / self._rows)
-
-
-def _row_of(first: int) -> Place:
-    return lambda row: f"row {first + row}"
-
-
-@dataclass
-class ExcelTable:
-    """One sheet of a workbook, with the column names in its first row that holds anything."""
-
-    source: BinaryIO
-    name: str
-    options: ImportOptions
-    typed: bool = False
-    _sheet: str = ""
-    _others: list[str] = field(default_factory=list)
-    _frame: pl.DataFrame = field(default_factory=pl.DataFrame)
-
-    def __post_init__(self) -> None:
-        self.source.seek(0)
-        try:
-            book = fastexcel.read_excel(self.source.read())
-        except fastexcel.FastExcelError as error:
-            raise self._damaged() from error
-        names = book.sheet_names
-        wanted = self.options.sheet
-        if wanted is not None and wanted not in names:
-            raise BadInput(f"'{self.name}' has no sheet '{wanted}'.", f"It has: {', '.join(names)}.")
-        if not names:
-            raise BadInput(f"'{self.name}' has no sheets.", "Choose a workbook with a table in it.")
-        self._sheet = wanted or names[0]
-        self._others = [name for name in names if name != self._sheet]
-        try:
-            top = book.load_sheet(self._sheet, header_row=None, n_rows=1, dtypes="string").to_polars()
-            if not top.height:
-                raise BadInput(
-                    f"The sheet '{self._sheet}' of '{self.name}' is empty.", "Name another: --sheet NAME."
-                )
-            fields = headers.column_names([value or "" for value in top.row(0)], "The first row")
-            sheet = book.load_sheet(
-                self._sheet,
-                header_row=0,
-                column_names=list(fields),
-                schema_sample_rows=None,
-                skip_whitespace_tail_rows=True,
-            )
-            self._frame = sheet.to_polars()
-        except (fastexcel.FastExcelError, pl.exceptions.PolarsError) as error:
-            raise self._damaged() from error
-
-    def _damaged(self) -> BadInput:
-        return BadInput(f"'{self.name}' is a damaged or protected Excel workbook.", "Save it again as .xlsx.")
-
-    def notes(self) -> list[str]:
-        if self.options.sheet is not None or not self._others:
-            return []
-        return [f"Only the sheet '{self._sheet}' is read; there are also: {', '.join(self._others)}."]
-
-    def pieces(self) -> Iterator[Piece]:
-        for start in range(0, self._frame.height, ROWS):
-            frame = self._frame.slice(start, ROWS)
-            yield Piece(frame, _row_of(start + 2), (start + frame.height) / self._frame.height)

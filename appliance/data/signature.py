@@ -100,12 +100,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model reads (`columns`, in order) and what it says (`target`, `task`, `labels`)."""
+    """What a model reads (`columns`, in order) and what it says (`target`, `task`, `labels`).
+
+    `ignored` are columns of the training table that tell the model nothing (identifiers, constants): a
+    caller may send whole rows with them, while a misspelt name is still refused.
+    """
 
     columns: tuple[Column, ...]
     target: str
     task: str
     labels: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -139,13 +144,14 @@ class Signature:
             "target": self.target,
             "task": self.task,
             "labels": list(self.labels),
+            "ignored": list(self.ignored),
         }
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Signature:
         columns = tuple(Column.from_json(column) for column in body["columns"])
-        labels = tuple(str(label) for label in body.get("labels", ()))
-        return cls(columns, str(body["target"]), str(body["task"]), labels)
+        labels, ignored = (tuple(map(str, body.get(name, ()))) for name in ("labels", "ignored"))
+        return cls(columns, str(body["target"]), str(body["task"]), labels, ignored)
 
 
 class _Plan:
@@ -159,6 +165,7 @@ class _Plan:
                 "A model needs at least one column, and no column twice.", "Check the list of columns."
             )
         self.known = frozenset(self.names)
+        self.accepted = self.known.union(signature.ignored)
         self.target = signature.target
         self.width = signature.width
         self.encoders = tuple(column.encoder() for column in columns)
@@ -171,7 +178,7 @@ class _Plan:
 
     def one(self, row: Mapping[str, Any]) -> Floats:
         try:
-            if len(row) != len(self.names):
+            if len(row) != len(self.names) and not self.accepted.issuperset(row):
                 raise KeyError
             values = self.values_of(row)
         except (KeyError, TypeError):
@@ -206,7 +213,7 @@ class _Plan:
             return out
         count = len(self.names)
         try:
-            if any(len(row) != count for row in rows):
+            if any(len(row) != count and not self.accepted.issuperset(row) for row in rows):
                 raise KeyError
             table = list(map(self.values_of, rows))
         except (KeyError, TypeError):
@@ -215,7 +222,7 @@ class _Plan:
 
     def columns(self, columns: Mapping[str, Values]) -> Floats:
         for name in columns:
-            if name not in self.known:
+            if name not in self.accepted:
                 self._refuse_unknown(name, None)
         given = {name: as_sequence(values) for name, values in columns.items()}
         lengths = {len(values) for values in given.values()}
@@ -246,7 +253,7 @@ class _Plan:
                 'Send each row as an object: {"column": value, ...}.',
             )
         for name in row:
-            if name not in self.known:
+            if name not in self.accepted:
                 self._refuse_unknown(name, index)
         return tuple(map(row.get, self.names, repeat(None)))
 

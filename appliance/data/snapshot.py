@@ -22,8 +22,9 @@ from appliance.data import privacy
 from appliance.data.columns import ColumnReader, reader_of
 from appliance.data.csv_blocks import NotUtf8
 from appliance.data.options import ImportOptions
+from appliance.data.pieces import Table
 from appliance.data.profile import TableProfile
-from appliance.data.readers import CsvTable, Table, open_table
+from appliance.data.readers import CsvTable, open_table
 from appliance.data.types import DatasetColumn
 from appliance.errors import BadInput, Corrupted
 
@@ -85,6 +86,8 @@ def read_chunks(chunks: Iterable[bytes], columns: Sequence[str] | None = None) -
     for chunk in chunks:
         try:
             frame = pl.read_parquet(io.BytesIO(chunk), columns=None if columns is None else list(columns))
+        except pl.exceptions.ColumnNotFoundError:
+            raise  # the caller asked for a column that was never stored
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise Corrupted(
                 "A stored part of the dataset is damaged.", "Restore it from a backup."

@@ -58,7 +58,7 @@ def file_format(source: BinaryIO, name: str, wanted: str | None) -> str:
     Raises BadInput when the content is plainly something else than what the name or option says.
     """
     source.seek(0)
-    head = source.read(4096)
+    head = beginning(source, 4096)
     if not head:
         raise BadInput(f"'{name}' is empty.", "Choose a file with column names and at least one row.")
     suffix = name.rsplit(".", 1)[-1].lower() if "." in name else ""
@@ -83,6 +83,15 @@ def file_format(source: BinaryIO, name: str, wanted: str | None) -> str:
     if named:
         return named
     return "jsonl" if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") else "csv"
+
+
+def beginning(source: BinaryIO, size: int) -> bytes:
+    """The next `size` bytes, or all there are: a reader may give less at a time than asked for."""
+    parts, room = [], size
+    while room and (part := source.read(room)):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)
 
 
 _SAVE_AS = "Save the table as CSV, Excel (.xlsx), Parquet or JSON Lines, and import that."

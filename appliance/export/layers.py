@@ -25,11 +25,9 @@ class PreparationLike(Protocol):
     @property
     def median(self) -> Array: ...
     @property
-    def low(self) -> Array: ...
-    @property
-    def high(self) -> Array: ...
-    @property
     def mean(self) -> Array: ...
+    @property
+    def reach(self) -> Array: ...
     @property
     def scale(self) -> Array: ...
     @property
@@ -87,9 +85,9 @@ def _prepare(graph: Graph, preparation: PreparationLike, width: int) -> str:
     if len(preparation.numeric):
         raw = _columns(graph, preparation.numeric, width)
         value = graph.add("Where", graph.add("IsNaN", raw), graph.constant(preparation.median), raw)
-        value = graph.add("Max", value, graph.constant(preparation.low))
-        value = graph.add("Min", value, graph.constant(preparation.high))
         value = graph.add("Sub", value, graph.constant(preparation.mean))
+        value = graph.add("Max", value, graph.constant(-preparation.reach))
+        value = graph.add("Min", value, graph.constant(preparation.reach))
         parts.append(graph.add("Div", value, graph.constant(preparation.scale)))
     if len(preparation.gaps):
         missing = graph.add("IsNaN", _columns(graph, preparation.gaps, width))

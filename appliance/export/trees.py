@@ -1,7 +1,7 @@
 """LightGBM trees as one ai.onnx.ml TreeEnsemble (version 5), routed exactly.
 
 - A threshold is rounded down to float32: for float32 x, x <= t and x <= floor32(t) are the same.
-  LightGBM reads infinity as 1e300, so a threshold it cannot exceed becomes infinity.
+  LightGBM reads infinity as 1e300 and anything within 1e-35 of zero as zero; so do we (`floor32`).
 - Missing values go where LightGBM sends them: counted as 0 where training saw none, else by default_left.
 - A category split is one BRANCH_MEMBER node; missing, unseen and negative codes go right. Chains of
   BRANCH_EQ are refused by ONNX Runtime 1.32 when the branch they share is no leaf.
@@ -21,6 +21,7 @@ from appliance.export.graph import INPUT, Graph
 
 LEQ, MEMBER = 0, 6  # BRANCH_LEQ, BRANCH_MEMBER of TreeEnsemble-5
 BEYOND = 1e300  # what LightGBM takes infinity for
+NOTHING = float(np.float32(1e-35))  # values no larger than this are 0 to LightGBM
 
 Branch = tuple[bool, int]  # (is a leaf, its index)
 
@@ -93,13 +94,21 @@ def export_trees(
 
 
 def floor32(threshold: float) -> float:
-    """The largest float32 that is not above `threshold`; infinity where no value is above it."""
+    """The float32 t for which x <= t says the same of every float32 x as LightGBM does of `threshold`.
+
+    That is the largest one not above the threshold; but infinity where LightGBM puts nothing above it, and
+    around zero the ends of the span [-NOTHING, NOTHING] that it reads as 0.
+    """
     if threshold >= BEYOND:
         return float("inf")
-    with np.errstate(over="ignore"):
+    if 0.0 <= threshold <= NOTHING:
+        return NOTHING
+    with np.errstate(all="ignore"):
+        if -NOTHING <= threshold < 0.0:
+            return float(np.nextafter(np.float32(-NOTHING), np.float32(-np.inf)))
         near = np.float32(threshold)
-    if float(near) > threshold:
-        near = np.nextafter(near, np.float32(-np.inf))
+        if float(near) > threshold:
+            near = np.nextafter(near, np.float32(-np.inf))
     return float(near)
 
 

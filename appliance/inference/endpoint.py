@@ -35,7 +35,7 @@ _CODECS: dict[Door, Codec] = {Door.INFER: codec, Door.PREDICT: named}
 
 
 class Endpoint:
-    """`authorise(token, model) -> who` raises Unauthenticated, Forbidden or NotFound; `ready()` says /readyz."""
+    """`authorise(token, model)` -> who; raises Unauthenticated, Forbidden or NotFound; `ready()`: /readyz."""
 
     def __init__(
         self,

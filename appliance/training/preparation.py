@@ -34,9 +34,8 @@ class Preparation:
 
     numeric: Indices
     median: Floats
-    low: Floats
-    high: Floats
     mean: Floats
+    reach: Floats  # how far from the mean a value may be; what lies beyond is drawn in
     scale: Floats
     gaps: Indices
     slot_columns: Indices
@@ -51,7 +50,11 @@ class Preparation:
         """Prepared rows: float32[n, width] from float32[n, d]. Never changes `x`."""
         raw = x[:, self.numeric]
         filled = np.where(np.isnan(raw), self.median, raw)
-        scaled = (np.minimum(np.maximum(filled, self.low), self.high) - self.mean) / self.scale
+        # Limits come between Sub and Div: OpenVINO would fuse the two into x * a + b, which loses every digit
+        # of a column like the year, whose mean is large and whose spread is small.
+        with np.errstate(over="ignore"):
+            centred = filled - self.mean
+        scaled = np.minimum(np.maximum(centred, -self.reach), self.reach) / self.scale
         parts: list[NDArray[Any]] = [
             scaled,
             np.isnan(x[:, self.gaps]),
@@ -69,14 +72,13 @@ def fit_preparation(x: Floats, features: Sequence[Feature]) -> Preparation:
     missing: NDArray[Any] = np.asarray(np.isnan(x).any(axis=0))
     numeric = np.array([i for i, f in enumerate(features) if f.kind != "categorical"], np.int64)
     columns = [_column_scale(x[:, i]) for i in numeric]
-    median, low, high, mean, scale = np.array(columns, np.float32).reshape(len(columns), 5).T
+    median, mean, scale = np.array(columns, np.float32).reshape(len(columns), 3).T
     slots = [(i, code) for i in categorical for code in np.unique(x[:, i][~np.isnan(x[:, i])])]
     return Preparation(
         numeric=numeric,
         median=median,
-        low=low,
-        high=high,
         mean=mean,
+        reach=WIDEST * scale,
         scale=scale,
         gaps=np.array([i for i in numeric if missing[i]], np.int64),
         slot_columns=np.array([i for i, _ in slots], np.int64),
@@ -85,17 +87,14 @@ def fit_preparation(x: Floats, features: Sequence[Feature]) -> Preparation:
     )
 
 
-def _column_scale(column: Floats) -> tuple[float, float, float, float, float]:
-    """median, low, high, mean, scale of one numeric column."""
+def _column_scale(column: Floats) -> tuple[float, float, float]:
+    """Median, mean and scale of one numeric column."""
     values = column[np.isfinite(column)].astype(np.float64)
     if not len(values):
-        return 0.0, 0.0, 0.0, 0.0, 1.0
+        return 0.0, 0.0, 1.0
     mean = np.float32(values.mean())
     scale = np.float32(values.std())
     # A constant column, or one whose spread is below what float32 can tell apart at its size.
     if not scale > np.abs(mean) * np.float32(1e-6) or not np.isfinite(scale):
         scale = np.float32(max(1.0, abs(float(mean))))
-    reach = float(WIDEST) * float(scale)
-    low = max(float(mean) - reach, -float(LARGEST))
-    high = min(float(mean) + reach, float(LARGEST))
-    return float(np.median(values)), low, high, float(mean), float(scale)
+    return float(np.median(values)), float(mean), float(np.minimum(scale, LARGEST))

@@ -19,6 +19,8 @@ from appliance.training.tasks import Task
 MOST_ROUNDS = 1500
 MOST_TREES = 3000  # rounds x classes: what one-row latency can bear
 PATIENCE = 50
+SMALL_CELLS = 500_000  # rows x columns up to which one thread is quicker, by far on a busy machine
+SMALL_ROWS = 5000  # likewise, rows of one prediction
 
 
 class Trees:
@@ -74,7 +76,7 @@ def _params(plan: Plan, rows: int) -> dict[str, Any]:
         "bagging_freq": 1,
         "feature_fraction": 0.8,
         "seed": plan.seed,
-        "num_threads": plan.threads,
+        "num_threads": plan.threads if rows * len(plan.features) > SMALL_CELLS else 1,
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
@@ -102,7 +104,8 @@ def _watch(plan: Plan, rounds: int) -> Callable[[Any], None]:
 
 def _predict(booster: lgb.Booster, plan: Plan, mean: float, scale: float) -> Callable[[Floats], Doubles]:
     def predict(x: Floats) -> Doubles:
-        raw = np.asarray(booster.predict(x, num_threads=plan.threads), np.float64)
+        threads = plan.threads if len(x) > SMALL_ROWS else 1
+        raw = np.asarray(booster.predict(x, num_threads=threads), np.float64)
         if plan.task is Task.BINARY:
             return np.stack([1.0 - raw, raw], axis=1)
         return raw if plan.task is Task.MULTICLASS else raw[:, None] * scale + mean

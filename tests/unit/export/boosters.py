@@ -21,8 +21,9 @@ def booster(seed, objective="binary", categories=6, missing=True, rounds=12, row
         "regression": score,
     }[objective]
     params = {
-        "objective": objective, "num_leaves": 12, "min_data_in_leaf": 5, "min_data_per_group": 5, "verbosity": -1,
-        "num_threads": 1, "seed": seed, "deterministic": True, "force_row_wise": True, "cat_smooth": 1, **more,
+        "objective": objective, "num_leaves": 12, "min_data_in_leaf": 5, "min_data_per_group": 5,
+        "verbosity": -1, "num_threads": 1, "seed": seed, "deterministic": True, "force_row_wise": True,
+        "cat_smooth": 1, **more,
     }  # fmt: skip
     if objective == "multiclass":
         params["num_class"] = 3

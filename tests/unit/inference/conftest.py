@@ -130,9 +130,9 @@ def artefact(graphs: Any) -> Any:
 @pytest.fixture(scope="session")
 def running() -> Any:
     """All servers that are shared by tests, started together."""
-    limits = {"body_deadline": 1.0, "request_deadline": 0.06, "max_body_mb": 1, "max_in_flight": 210}
+    limits = {"body_deadline": 1.0, "request_deadline": 0.03, "max_body_mb": 1, "max_in_flight": 210}
     servers = {
-        "plain": Live(),
+        "plain": Live(models=["iris", "price", "shop", "slow"]),
         "limited": Live(models=["iris", "slow"], settings=limits),
         "patient": Live(models=["iris"], settings={"body_deadline": 3600.0}),
     }

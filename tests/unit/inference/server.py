@@ -1,11 +1,12 @@
 """A real endpoint in a process of its own, for the tests: python server.py CONFIG_JSON.
 
 Prints its port, then obeys lines on stdin (one JSON reply a line): `switch MODEL VERSION`, `unload MODEL`,
-`drain`, `state`. Versions of a model answer with different numbers, so a wrong version can be seen.
+`drain`, `state`, `loop`. Versions of a model answer with different numbers, so a wrong version can be seen.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import socket
@@ -32,12 +33,12 @@ graphs = importlib.util.module_from_spec(spec)
 sys.modules["falaj_test_graphs"] = graphs
 spec.loader.exec_module(graphs)
 
-SLOW_TRIPS = 250_000  # about 0.12 s
+SLOW_TRIPS = 150_000  # about 0.08 s
 TOKENS = {"all": None, "iris-only": {"iris"}}
 
 
 def artefact(model: str, version: int, runtime: str = "onnxruntime") -> Artefact:
-    """iris: 4 numbers -> 3 classes; shop: mixed columns -> 2; price and slow: a number (slow takes its time)."""
+    """iris: 4 numbers -> 3 classes; shop: mixed columns -> 2; price and slow: a number."""
     if model == "slow":
         signature = Signature((Column("x", Kind.NUMBER),), "y", "regression")
         rows = np.array([[2]], np.float32)
@@ -52,7 +53,9 @@ def artefact(model: str, version: int, runtime: str = "onnxruntime") -> Artefact
         )
         signature = Signature(columns, "bought", "binary", ("no", "yes"))
     elif model == "price":
-        signature = Signature((Column("size", Kind.NUMBER), Column("rooms", Kind.INTEGER)), "price", "regression")
+        signature = Signature(
+            (Column("size", Kind.NUMBER), Column("rooms", Kind.INTEGER)), "price", "regression"
+        )
     else:
         columns = tuple(Column(name, Kind.NUMBER) for name in ("sl", "sw", "pl", "pw"))
         signature = Signature(columns, "species", "multiclass", ("setosa", "versicolor", "virginica"))
@@ -96,7 +99,10 @@ def main() -> None:
     for model in config.get("models", ["iris", "shop", "price"]):
         plane.switch(model, prepare(artefact(model, 1, config.get("runtime", "onnxruntime"))))
     settings = InferenceSettings(**config.get("settings", {}))
-    endpoint = Endpoint(plane, authorise, settings, lambda: config.get("ready", True))
+    started: list[asyncio.AbstractEventLoop] = []
+    endpoint = Endpoint(
+        plane, authorise, settings, lambda: config.get("ready", True), on_start=started.append
+    )
     sock = socket.create_server(("127.0.0.1", 0))
 
     def obey() -> None:
@@ -110,6 +116,9 @@ def main() -> None:
                     plane.switch(model, None)
                 case ["drain"]:
                     endpoint.draining = True
+                case ["loop"]:
+                    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), started[0]).result(5)
+                    reply["same"] = started[0] is endpoint.loop
                 case ["state"]:
                     reply |= {"in_flight": endpoint.in_flight, "served": endpoint.served}
                     reply |= {"failed": endpoint.failed, "reading": len(endpoint._bodies._reading)}

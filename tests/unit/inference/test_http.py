@@ -149,7 +149,11 @@ def test_token_in_each_place(plain):
             {"X-Api-Key": "all"},
         ):
             assert client.post("/predict/iris", json=body, headers=headers).status_code == 200
-        for headers in ({"Authorization": "Basic all"}, {"Authorization": "all"}, {"X-Api-Key": "Bearer all"}):
+        for headers in (
+            {"Authorization": "Basic all"},
+            {"Authorization": "all"},
+            {"X-Api-Key": "Bearer all"},
+        ):
             assert client.post("/predict/iris", json=body, headers=headers).status_code == 401
 
 
@@ -222,7 +226,9 @@ def outputs(answer):
 
 def test_v2_one_input_a_column(http, iris):
     x = iris.rows(5)
-    answer = http.post("/v2/models/iris/infer", json={"id": "42", "inputs": by_column(x), "model_name": "iris"})
+    answer = http.post(
+        "/v2/models/iris/infer", json={"id": "42", "inputs": by_column(x), "model_name": "iris"}
+    )
     body, found = answer.json(), outputs(answer)
     assert (body["model_name"], body["model_version"], body["id"]) == ("iris", "1", "42")
     expected = iris.answer(x)
@@ -264,7 +270,9 @@ def test_v2_mixed_columns(http):
 
 def test_v2_outputs_can_be_chosen(http):
     inputs = by_column(X)
-    answer = http.post("/v2/models/iris/infer", json={"inputs": inputs, "outputs": [{"name": "probabilities"}]})
+    answer = http.post(
+        "/v2/models/iris/infer", json={"inputs": inputs, "outputs": [{"name": "probabilities"}]}
+    )
     assert list(outputs(answer)) == ["probabilities"]
     answer = http.post("/v2/models/iris/infer", json={"inputs": inputs, "outputs": [{"name": "logits"}]})
     assert answer.status_code == 400
@@ -285,7 +293,7 @@ def test_v2_nan_tokens_in_and_null_out(http, iris):
 
 
 def test_v2_metadata(http):
-    assert http.get("/v2/models").json() == {"models": ["iris", "price", "shop"]}
+    assert http.get("/v2/models").json() == {"models": ["iris", "price", "shop", "slow"]}
     shop = http.get("/v2/models/shop").json()
     assert shop["versions"] == ["1"]
     assert [(i["name"], i["datatype"], i["shape"]) for i in shop["inputs"]] == [

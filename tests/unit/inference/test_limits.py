@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import time
@@ -36,6 +37,7 @@ def answered(sockets, seconds):
 
 
 def test_200_half_sent_bodies_slow_nobody_and_are_ended(limited, reply):
+    failed = limited.tell("state")["failed"]
     with limited.client() as client:
         client.post("/predict/iris", content=GOOD)
         sockets = hold(limited, 200)
@@ -57,13 +59,13 @@ def test_200_half_sent_bodies_slow_nobody_and_are_ended(limited, reply):
         assert sock.recv(1) == b""  # and hung up
         sock.close()
     state = limited.tell("state")
-    assert (state["reading"], state["in_flight"], state["failed"]) == (0, 0, 0)
+    assert (state["reading"], state["in_flight"], state["failed"]) == (0, 0, failed)
 
 
 def test_without_the_deadline_they_would_stay(patient):
     """Teeth: the same server with the deadline set away answers none of them."""
     sockets = hold(patient, 20)
-    assert answered(sockets, 2.0) == 0
+    assert answered(sockets, 1.6) == 0
     assert patient.tell("state")["reading"] == 20
     for sock in sockets:
         sock.close()
@@ -104,16 +106,12 @@ def test_huge_chunked_body_is_cut_off(limited, reply):
     sock.sendall(head("/predict/iris", "Transfer-Encoding: chunked"))
     piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     sent = 0
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while sent < 1024 and not select.select([sock], [], [], 0)[0]:
             sock.sendall(piece)
             sent += 1
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-    try:
+    with contextlib.suppress(ConnectionResetError):  # it may hang up while we are still sending
         assert reply(sock)[0] == 413
-    except ConnectionResetError:
-        pass  # the server hung up while we were still sending
     assert sent < 1024
     assert limited.tell("state")["buffered"] == 0
 
@@ -155,22 +153,23 @@ def test_past_the_request_deadline(limited):
         before = limited.tell("state")["failed"]
         answer = client.post("/predict/slow", json={"rows": [{"x": 1.0}]})
         assert answer.status_code == 504
-        assert "longer than 0.06 seconds" in answer.json()["error"]
+        assert "longer than 0.03 seconds" in answer.json()["error"]
         assert limited.tell("state")["failed"] == before + 1
 
 
-def test_slow_models_and_large_batches_do_not_block_the_loop(limited):
-    """While a slow prediction runs, health is answered at once."""
-    with limited.client() as client, limited.client() as other:
-        other.get("/healthz")
-        sock = limited.connect()
-        sock.sendall(head("/predict/slow", length=21) + b'{"rows": [{"x": 1.0}]}'[:21])
-        sock.sendall(b"}")
-        begun = time.perf_counter()
-        assert other.get("/healthz").status_code == 200
+def test_slow_models_do_not_block_the_loop(plain, reply):
+    """While a slow prediction runs, others are answered."""
+    with plain.client() as client:
+        client.get("/healthz")
+        body = b'{"rows": [{"x": 1.0}]}'
+        sock = plain.connect()
+        sock.sendall(head("/predict/slow", length=len(body)) + body)
+        while plain.tell("state")["in_flight"] == 0:
+            pass
+        assert client.get("/healthz").status_code == 200
         assert client.post("/predict/iris", content=GOOD).status_code == 200
-        assert time.perf_counter() - begun < 0.06  # the slow one takes 0.12
-        sock.close()
+        assert not select.select([sock], [], [], 0)[0]  # still running
+        assert reply(sock)[0] == 200
 
 
 def test_a_client_that_hangs_up_leaves_nothing_behind(limited):
@@ -202,7 +201,9 @@ def test_keep_alive_and_pipelining(plain, reply):
     sock.close()
 
 
-@pytest.mark.parametrize("bytes_sent", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "bytes_sent", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n"]
+)
 def test_not_http_at_all(plain, bytes_sent):
     sock = plain.connect()
     sock.sendall(bytes_sent)

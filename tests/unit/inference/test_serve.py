@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import inspect
+import ipaddress
 import json
 import signal
 import socket
@@ -40,9 +41,11 @@ def test_inference_loads_no_training_library():
     program = (
         "import sys, appliance.inference.serve, appliance.inference.endpoint, appliance.runtimes as r\n"
         "[r.open_runtime(name) for name in r.RUNTIMES]\n"
-        "print(sorted({'polars', 'sklearn', 'lightgbm', 'pandas', 'onnx', 'flask', 'huey'} & set(sys.modules)))"
+        "print(sorted({'polars', 'sklearn', 'lightgbm', 'pandas', 'onnx', 'flask'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -112,6 +115,11 @@ def test_draining_is_said(launch):
         assert client.get("/healthz").status_code == 200
 
 
+def test_our_own_work_can_run_on_the_loop(plain):
+    """on_start hands out the loop; other threads may then put work on it."""
+    assert plain.tell("loop") == {"same": True}
+
+
 def test_not_ready_is_said(launch):
     server = launch(models=["iris"], ready=False)
     with server.client() as client:
@@ -137,7 +145,9 @@ def certificate(tmp_path_factory):
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(__import__("ipaddress").ip_address("127.0.0.1"))]), False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

@@ -84,7 +84,7 @@ def test_a_request_ends_on_the_version_it_began_with(launch):
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_plane_swaps_under_threads(artefact, graphs, runtime):
-    """The plane alone, from eight threads: drained versions are closed, and nobody ever meets a closed one."""
+    """The plane alone, from eight threads: a drained version is closed, and nobody ever meets one."""
     plane = Plane()
     versions = [prepare(artefact("iris", v, runtime)) for v in range(1, 7)]
     answers = {v: graphs.Reference(width=4, classes=3, hidden=8, seed=v).answer(X) for v in range(1, 7)}
@@ -125,6 +125,7 @@ def test_drain_waits_and_says_when_it_gave_up(artefact):
     thread = threading.Thread(target=lambda: got.append(plane.infer("slow", rows=[{"x": 3.0}])))
     thread.start()
     served = plane.current("slow")
+    assert served.inline_rows == 0  # never on the event loop
     while not served.in_flight:
         time.sleep(0.001)
     assert plane.switch("slow", None) is served
@@ -141,7 +142,12 @@ def test_a_failed_request_is_not_counted_inside_for_ever(artefact):
     plane = Plane()
     served = prepare(artefact("iris", 1))
     plane.switch("iris", served)
-    for bad in ({"rows": [{"nope": 1}]}, {"columns": {"sl": ["x"]}}, {"matrix": [[1.0]]}, {"rows": [{}], "version": 9}):
+    for bad in (
+        {"rows": [{"nope": 1}]},
+        {"columns": {"sl": ["x"]}},
+        {"matrix": [[1.0]]},
+        {"rows": [{}], "version": 9},
+    ):
         with pytest.raises(FalajError):
             plane.infer("iris", **bad)
     assert served.in_flight == 0
@@ -153,7 +159,10 @@ def test_three_ways_to_give_rows_agree(artefact):
     table = [[5.1, 3.5, 1.4, 0.2], [None, 1.0, 2.0, 3.0]]
     columns = {name: [row[i] for row in table] for i, name in enumerate(ROW)}
     rows = [dict(zip(ROW, row, strict=True)) for row in table]
-    values = [plane.infer("iris", **given).values for given in ({"rows": rows}, {"columns": columns}, {"matrix": table})]
+    values = [
+        plane.infer("iris", **given).values
+        for given in ({"rows": rows}, {"columns": columns}, {"matrix": table})
+    ]
     np.testing.assert_array_equal(values[0], values[1])
     np.testing.assert_array_equal(values[0], values[2])
     assert plane.infer("iris", matrix=[]).values.shape == (0, 3)
@@ -178,7 +187,6 @@ def test_prepare_refuses_what_is_not_right(artefact):
         prepare(dataclasses.replace(good, runtime="abacus"))
 
 
-def test_slow_models_never_run_on_the_loop(artefact):
-    assert prepare(artefact("slow", 1)).inline_rows == 0
+def test_a_version_answers_only_under_its_name(artefact):
     with pytest.raises(FalajError, match="cannot answer for"):
         Plane().switch("iris", prepare(artefact("price", 1)))

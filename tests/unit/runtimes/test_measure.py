@@ -37,7 +37,7 @@ def test_trees_leave_one(graphs):
     assert "TreeEnsembleRegressor" in entries[1].why
     assert math.isnan(entries[1].p50_us)
     assert best(entries).runtime == "onnxruntime"
-    with pytest.raises(CannotLoad, match="'openvino' cannot serve this model: .*TreeEnsembleRegressor"):
+    with pytest.raises(CannotLoad, match=r"'openvino' cannot serve this model: .*TreeEnsembleRegressor"):
         best(entries, pinned="openvino")
 
 

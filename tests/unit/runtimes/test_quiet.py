@@ -19,7 +19,8 @@ import numpy as np
 import appliance.runtimes as runtimes
 for name in runtimes.RUNTIMES:
     runtimes.open_runtime(name)
-print(len(os.listdir("/proc/self/task")), os.listdir(os.environ["HOME"]), "openvino.tools.ovc.telemetry_stub" in sys.modules)
+stub = "openvino.tools.ovc.telemetry_stub" in sys.modules
+print(len(os.listdir("/proc/self/task")), os.listdir(os.environ["HOME"]), stub)
 print(sorted(set(sys.modules) & {{"polars", "sklearn", "lightgbm", "pandas", "onnx"}}))
 """
 

@@ -1,0 +1,13 @@
+-- The schema of telemetry.db after all migrations; a test compares the two.
+
+CREATE TABLE token_use (
+            token TEXT NOT NULL,
+            hour TEXT NOT NULL,
+            requests INTEGER NOT NULL,
+            last_at TEXT NOT NULL,
+            PRIMARY KEY (token, hour)
+        ) STRICT;
+
+CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name");
+

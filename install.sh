@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Falaj on a Debian machine: try it here, test it, or (later) install it.
+#   ./install.sh try [--once] [--json]   set up this checkout, run the demo, keep running until Ctrl-C
+#   ./install.sh test [--slow]           set up what the tests need and run all of them
+#   sudo ./install.sh                    the system install; comes with the package
+# Everything is put into this folder (.venv, var), but for system packages, which it names first.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "install.sh: $1"; say "            $2"; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "These system packages are missing: $MISSING" "Run as root: apt-get install $MISSING"
+    fi
+}
+
+# Install Debian packages that are not there yet, saying which.
+need_packages() {
+    local package
+    MISSING=
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || MISSING="$MISSING $package"
+    done
+    [ -z "$MISSING" ] && return
+    command -v apt-get >/dev/null || die "This needs:$MISSING" "Install them with this system's package manager."
+    say "Installing system packages:$MISSING"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $MISSING >/dev/null
+}
+
+# The distribution's own Python: what the package will run on.
+python_for_venv() {
+    need_packages python3 python3-venv libgomp1
+    PYTHON=/usr/bin/python3
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "Falaj needs Python 3.11 or newer; this system has $("$PYTHON" -V)." "Use Debian 12 or newer."
+}
+
+# One virtual environment, made anew whenever a lock has changed.
+make_venv() {
+    local wanted have
+    wanted=$(cat "$@" pyproject.toml | sha256sum | cut -d' ' -f1)
+    have=$(cat .venv/.locked 2>/dev/null || true)
+    [ "$wanted" = "$have" ] && return
+    python_for_venv
+    say "Setting up .venv (the first time takes a minute or two) ..."
+    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
+    rm -f .venv/.locked
+    local lock
+    for lock in "$@"; do
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    done
+    link_checkout
+    printf '%s' "$wanted" >.venv/.locked
+}
+
+# The checkout itself, importable and as a command; nothing is copied, nothing is built.
+link_checkout() {
+    pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/falaj.pth"
+    printf '#!%s/.venv/bin/python\nimport sys\n\nfrom appliance.cli import main\n\nsys.exit(main())\n' "$PWD" >.venv/bin/falaj
+    chmod +x .venv/bin/falaj
+}
+
+try() {
+    local once='' json='' log status=0
+    for option in "$@"; do
+        case $option in
+        --once) once=yes ;;
+        --json) json=--json ;;
+        *) die "There is no option '$option'." "Use: ./install.sh try [--once] [--json]" ;;
+        esac
+    done
+    make_venv packaging/lock.txt
+    need_packages libgomp1
+    export FALAJ_HOME="${FALAJ_HOME:-$PWD/var}"
+    mkdir -p "$FALAJ_HOME/logs"
+    log="$FALAJ_HOME/logs/falaj.log"
+    .venv/bin/falaj run >>"$log" 2>&1 &
+    APPLIANCE=$!
+    trap 'kill -TERM $APPLIANCE 2>/dev/null; wait $APPLIANCE 2>/dev/null' EXIT
+    trap 'exit 130' INT TERM
+    wait_until_ready "$log"
+    .venv/bin/falaj demo $json || status=$?
+    [ -n "$once" ] && exit "$status"
+    how_to_use
+    wait "$APPLIANCE"
+}
+
+wait_until_ready() {
+    local _
+    for _ in $(seq 300); do
+        .venv/bin/falaj status --json 2>/dev/null | grep -q '"ready": true' && return
+        if ! kill -0 "$APPLIANCE" 2>/dev/null; then
+            tail -n 2 "$1" >&2
+            exit 1
+        fi
+        sleep 0.2
+    done
+    die "The appliance did not become ready within a minute." "Read $1"
+}
+
+how_to_use() {
+    local endpoint
+    endpoint=$(.venv/bin/falaj status --json | sed 's/.*"inference": {[^}]*"address": "\([^"]*\)".*/\1/')
+    cat >&2 <<TEXT
+
+The appliance runs. The endpoint is $endpoint
+In another terminal, in this folder:
+
+  .venv/bin/falaj status
+  TOKEN=\$(.venv/bin/falaj token create --models '*' --expires 1d | head -n 1)
+  curl -s $endpoint/predict/breast-cancer -H "Authorization: Bearer \$TOKEN" \\
+       -d '{"rows": [{"mean radius": 14.2, "worst texture": 25.1}]}'
+
+Stop it with Ctrl-C. What it has learnt stays in $FALAJ_HOME
+TEXT
+}
+
+run_tests() {
+    make_venv packaging/lock.txt packaging/lock-dev.txt
+    need_packages libgomp1 chromium chromium-driver wrk iproute2
+    exec .venv/bin/python -m tests "$@"
+}
+
+case "${1:-}" in
+try) shift && try "$@" ;;
+test) shift && run_tests "$@" ;;
+'') die "The system install is not built yet: it comes with the package." "Until then: ./install.sh try" ;;
+*) die "There is no '$1'." "Use: ./install.sh try, or ./install.sh test" ;;
+esac

@@ -1,0 +1,131 @@
+"""A real appliance for a test: `falaj run` in a home of its own, driven by the real falaj command."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+FALAJ = str(Path(sys.executable).parent / "falaj")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the endpoint answered."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Appliance:
+    """Start, command, ask and stop one appliance."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+    port: int = 0
+    admin_port: int = 0
+
+    def __post_init__(self) -> None:
+        self.port, self.admin_port = self.port or free_port(), self.admin_port or free_port()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "FALAJ_HOME": str(self.home),
+            "FALAJ_INFERENCE_PORT": str(self.port),
+            "FALAJ_ADMIN_PORT": str(self.admin_port),
+            "FALAJ_INFERENCE_WORKERS": "2",
+            "FALAJ_INFERENCE_DRAIN_SECONDS": "5",
+        }
+        return os.environ | own | self.settings
+
+    def start(self) -> Appliance:
+        """Run it and wait until every role is ready."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        log = open(self.home.parent / f"{self.home.name}.log", "a")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [FALAJ, "run"], env=self.environment, stdout=log, stderr=log, text=True, cwd=ROOT
+        )
+        log.close()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log()
+            if self.falaj("status").returncode == 0 and self.json("status")["ready"]:
+                return self
+            time.sleep(0.1)
+        raise AssertionError(f"not ready within a minute:\n{self.log()}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def kill(self) -> None:
+        """A power cut for its processes: all die with the supervisor (PR_SET_PDEATHSIG)."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+
+    def log(self) -> str:
+        return (self.home.parent / f"{self.home.name}.log").read_text()
+
+    def falaj(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run the command line as a user would."""
+        return subprocess.run(
+            [FALAJ, *arguments], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """The command's JSON; the command must succeed."""
+        done = self.falaj(*arguments, "--json")
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        assert done.stdout.count("\n") == 1, done.stdout
+        return json.loads(done.stdout)
+
+    def refused(self, *arguments: str) -> dict[str, Any]:
+        """The error of a command that must fail: two lines for people, one JSON object for programs."""
+        done = self.falaj(*arguments)
+        assert done.returncode == 1, f"{arguments}: {done.returncode} {done.stdout}{done.stderr}"
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 2, done.stderr
+        assert lines[0].startswith("falaj: "), lines
+        assert "Traceback" not in done.stderr + done.stdout
+        return {"error": lines[0].removeprefix("falaj: "), "hint": lines[1].strip()}
+
+    def token(self, models: str = "*", *more: str) -> str:
+        return str(self.json("token", "create", "--models", models, *more)["token"])
+
+    def ask(self, path: str, body: Any = None, token: str | None = None, **headers: str) -> Reply:
+        """One request to the endpoint."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        with contextlib.closing(connection):
+            content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+            connection.request("GET" if body is None else "POST", path, content, headers)
+            reply = connection.getresponse()
+            raw = reply.read()
+            return Reply(reply.status, json.loads(raw) if raw else None, dict(reply.getheaders()))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,64 @@
+"""Settings: typed, with plain errors, and safe addresses only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import find_home, load, settings
+from appliance.errors import BadInput
+
+
+def test_defaults_hold_without_a_file(tmp_path: Path) -> None:
+    config = load(tmp_path, {})
+    assert (config.inference.port, config.admin.port, config.inference.grpc_port) == (7601, 7600, 7602)
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    (tmp_path / "falaj.toml").write_text("[inference]\nport = 9000\nworkers = 3\n")
+    config = load(tmp_path, {"FALAJ_INFERENCE_PORT": "9001", "FALAJ_OTHER": "x", "FALAJ_HOME": "/x"})
+    assert (config.inference.port, config.inference.workers) == (9001, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[inferense]\nport = 1\n", "unknown section"),
+        ("[inference]\nprot = 1\n", "unknown setting 'inference.prot'"),
+        ("[inference]\nport = 'x'\n", "must be int"),
+        ("[inference]\nport = true\n", "must be int"),
+        ("[inference]\nport = 1.5\n", "must be int"),
+        ("[inference]\nport = -1\n", "out of range"),
+        ("[inference]\nhost = 5\n", "must be str"),
+        ("inference = 5\n", "must be a section"),
+        ("[inference\n", "not valid TOML"),
+        ("[inference]\nhost = 'nowhere'\n", "not an address"),
+        ("[inference]\nhost = '0.0.0.0'\n", "without encryption"),
+        ("[admin]\nhost = '192.168.1.5'\n", "without encryption"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "falaj.toml").write_text(content)
+    with pytest.raises(BadInput, match=message) as told:
+        load(tmp_path, {})
+    assert told.value.hint
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "falaj.toml").write_text("[inference]\nworkres = 1\n")
+    with pytest.raises(BadInput) as told:
+        load(tmp_path, {})
+    assert "Did you mean 'workers'?" in told.value.hint
+
+
+def test_every_setting_has_a_line_of_help() -> None:
+    assert all(len(help) > 10 and kind in (int, float, str) for *_, kind, _, help in settings())
+
+
+def test_the_home_is_told_or_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FALAJ_HOME", raising=False)
+    assert find_home(str(tmp_path)) == tmp_path
+    assert find_home().name == "var"
+    monkeypatch.setenv("FALAJ_HOME", str(tmp_path / "x"))
+    assert find_home() == tmp_path / "x"
