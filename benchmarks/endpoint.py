@@ -27,12 +27,12 @@ import orjson
 from onnx import TensorProto, helper, numpy_helper
 
 from appliance.config import InferenceSettings
+from appliance.daemon.rsgi import serve_rsgi
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
 from appliance.errors import Unauthenticated
 from appliance.inference.endpoint import Endpoint
 from appliance.inference.plane import Artefact, Plane, prepare
-from appliance.inference.serve import serve_rsgi
 
 COLUMNS = 30
 TOKEN = "flj_benchmark_0123456789abcdef0123456789abcdef"

@@ -1,7 +1,7 @@
 """`python -m tests`: lint, types, import directions, then all tests; stops at nothing, fails at the end.
 
-  --unit   only the unit tests
-  --slow   also what takes minutes (docs/testing.md lists it)
+--unit   only the unit tests
+--slow   also what takes minutes (docs/testing.md lists it)
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def run(name: str, command: list[str]) -> bool:
     print(f"\n== {name}", flush=True)
     began = time.monotonic()
     code = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, check=False).returncode
-    print(f"== {name}: {'ok' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - began:.0f} s", flush=True)
+    print(
+        f"== {name}: {'ok' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
     return code == 0
 
 

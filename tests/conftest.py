@@ -34,5 +34,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     for report in reporter.stats.get("skipped", []):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ") if report.longrepr else ""
         if reason not in expected:
-            reporter.write_line(f"\n{report.nodeid} was skipped in CI without a listed reason: {reason}", red=True)
+            reporter.write_line(
+                f"\n{report.nodeid} was skipped in CI without a listed reason: {reason}", red=True
+            )
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -129,9 +129,8 @@ def _teach(edge: Edge, example: Example, say: Callable[[str], None]) -> dict[str
     )
     trained = edge.client.wait(started["job"], lambda share, phase: None)
     metric = trained["metrics"][trained["metric"]]
-    say(
-        f"  trained    {trained['algorithm']} in {trained['seconds']:.1f} s, {trained['metric']} {metric['value']:.4f}"
-    )
+    said = f"{trained['metric']} {metric['value']:.4f}"
+    say(f"  trained    {trained['algorithm']} in {trained['seconds']:.1f} s, {said}")
     say(f"  gate       {trained['gate']['verdict']}")
     return trained
 

@@ -100,7 +100,7 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) -
 
 
 def fail(error: FalajError, as_json: bool) -> NoReturn:
-    """End the command: what is wrong and what to do, on stderr (as JSON when asked for); exit status 1 or 2."""
+    """End the command with status 1: what is wrong and what to do, on stderr, or as JSON when asked for."""
     if as_json:
         click.echo(json.dumps(error.as_json(), ensure_ascii=False))
     else:

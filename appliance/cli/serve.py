@@ -42,10 +42,8 @@ def undeploy(edge: Edge, model: str) -> None:
 def _told(made: dict[str, Any]) -> tuple[dict[str, Any], str]:
     name = f"{made['model']}:{made['version']}"
     dropped = "no request was dropped" if not made["dropped"] else f"{made['dropped']} requests were DROPPED"
-    return (
-        made,
-        f"{name} answers, on {made['runtime']}, {made['workers']} workers; {dropped} ({made['seconds']:.2f} s)",
-    )
+    where = f"on {made['runtime']}, {made['workers']} workers"
+    return made, f"{name} answers, {where}; {dropped} ({made['seconds']:.2f} s)"
 
 
 @click.group()

@@ -45,11 +45,12 @@ def _read_budget(_: click.Context, __: click.Parameter, given: str | None) -> fl
 @click.option("--budget", callback=_read_budget, metavar="TIME", help="How long it may take, e.g. 5m.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Repeats a training exactly.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Do not learn from this column.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Learn from it although it looks like an id.")
 @click.option("--detach", is_flag=True, help="Do not wait; print the job's id.")
 @with_edge
-def train(edge: Edge, detach: bool, drop: tuple[str, ...], **arguments: Any) -> None:
+def train(edge: Edge, detach: bool, drop: tuple[str, ...], keep: tuple[str, ...], **arguments: Any) -> None:
     """Train a new version of MODEL and hold it to the gate."""
-    made = edge.finish(edge.call("train", drop=list(drop), **arguments), detach)
+    made = edge.finish(edge.call("train", drop=list(drop), keep=list(keep), **arguments), detach)
     if made is None:
         return
     edge.done(made, _verdict(made))
@@ -125,7 +126,8 @@ def model_show(edge: Edge, model: str) -> None:
     found = edge.call("model.show", model=model)
     lines = [
         f"{found['model']}:{found['version']}  {found['state']}",
-        f"predicts   {found['target']} ({found['task']}), trained on {found['dataset']} with {found['algorithm']}",
+        f"predicts   {found['target']} ({found['task']})",
+        f"learnt     from {found['dataset']} with {found['algorithm']}",
         f"reads      {', '.join(column['name'] for column in found['signature']['columns'])}",
         f"digest     {found['digest']}",
     ]

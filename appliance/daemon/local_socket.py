@@ -81,7 +81,7 @@ class _Door(socketserver.BaseRequestHandler):
                 file.close()
 
     def _caller(self) -> str:
-        """The account of the process at the other end. Raises Forbidden unless it owns the home or is root."""
+        """The account of the caller's process. Raises Forbidden unless it owns the home or is root."""
         raw = self.request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         uid = _CREDENTIALS.unpack(raw)[1]
         owner = self.server.app.home.path.stat().st_uid

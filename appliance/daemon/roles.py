@@ -1,4 +1,7 @@
-"""The main function of each role. Each one opens the home, says that it is there, and serves until told to stop."""
+"""The main function of each role: open the home, say that it is there, serve until told to stop.
+
+What a role needs is imported when it starts, so that none carries the libraries of another.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +50,10 @@ def inference(home: Path, listening: socket.socket | None) -> None:
 
 def inference_worker(home: Path, listening: socket.socket) -> None:
     """One process that answers predictions."""
+    from appliance.daemon.rsgi import serve_rsgi
     from appliance.inference.endpoint import Endpoint
     from appliance.inference.plane import Plane
     from appliance.inference.replica import Replica
-    from appliance.inference.serve import serve_rsgi
 
     opened = open_home(home)
     plane = Plane()
@@ -112,7 +115,7 @@ def worker(home: Path) -> None:
 
 
 def _rounds(home: Home, jobs: queue.Queue) -> None:
-    """Wake what waits (a message may have been lost), take back what was abandoned, sweep what nobody owns."""
+    """Wake what waits (messages get lost), take back what was abandoned, sweep what nobody owns."""
     swept = float("-inf")
     while True:
         try:

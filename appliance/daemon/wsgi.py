@@ -16,7 +16,7 @@ _MAX_CONNECTIONS = 256
 
 def serve_wsgi(app: Any, sock: socket.socket, backlog: int) -> None:
     """Serve a WSGI application until SIGTERM or SIGINT; blocks the main thread."""
-    native: Any = _granian  # its stub is behind the code; test_serve.py watches both servers
+    native: Any = _granian  # its stub is behind the code; test_rsgi.py watches both servers
     futures: Any = _futures
     ended = threading.Event()
     stop = native.WorkerSignal()

@@ -93,14 +93,16 @@ def build_signature(
     task: str,
     labels: Sequence[str],
     drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> tuple[Signature, list[str]]:
     """The signature for predicting `target`, and what was left out and why.
 
     `frames` are the training rows only, in their stored types; they are read once. Raises BadInput
-    for an unknown target or dropped column, for free text, and when no column is left.
+    for an unknown target, dropped or kept column, for free text, and when no column is left. `keep` are
+    columns to learn from although they look like identifiers.
     """
     known = [column.name for column in columns]
-    for name in (target, *drop):
+    for name in (target, *drop, *keep):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known[:20])}."
@@ -121,7 +123,7 @@ def build_signature(
     notes, kept, ignored = [], [], list(drop)
     for item in evidence:
         why = item.why_left_out()
-        if why:
+        if why and item.column.name not in keep:
             notes.append(f"'{item.column.name}' is left out: {why}.")
             ignored.append(item.column.name)
             continue
@@ -130,7 +132,8 @@ def build_signature(
         notes += [note] if note else []
     if not kept:
         raise BadInput(
-            f"No column is left to predict '{target}' from.", "Add columns that say something about it."
+            f"No column is left to predict '{target}' from. {' '.join(notes)}",
+            "Add columns that say something about it, or keep one of these with --keep COLUMN.",
         )
     return Signature(tuple(kept), target, str(task), tuple(labels), tuple(ignored)), notes
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance import presence
+from appliance import clock, presence
 from appliance.data.signature import Signature
 from appliance.db import Row
 from appliance.errors import FalajError
@@ -175,13 +175,13 @@ class Replica:
         used, self._used = self._used, {}
         if not used:
             return
+        at = clock.now()
         with self._home.telemetry.write() as tx:
             for id, requests in used.items():
                 tx.execute(
-                    "INSERT INTO token_use VALUES (?, strftime('%Y-%m-%dT%H', 'now'), ?,"
-                    " strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
-                    " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, last_at = excluded.last_at",
-                    (id, requests),
+                    "INSERT INTO token_use VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                    " SET requests = requests + excluded.requests, last_at = excluded.last_at",
+                    (id, at[:13], requests, at),
                 )
 
 

@@ -18,6 +18,7 @@ from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
 
+
 class _JsonSerializer(Serializer):  # type: ignore[misc]
     """Messages as JSON lists. Huey's own default is pickle, which we never load."""
 
@@ -43,7 +44,9 @@ class Queue:
         )
         self._consumer: Consumer | None = None
 
-        def run_job(job: str) -> None:  # one function here, so that its registered name is the same everywhere
+        def run_job(
+            job: str,
+        ) -> None:  # one function here, so that its registered name is the same everywhere
             (run or _not_here)(job)
 
         self._task = self._huey.task(retries=0)(run_job)
@@ -77,7 +80,9 @@ def empty(path: Path) -> None:
     """Forget all messages; the ledger knows what waits. A file that is no database any more is replaced."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
-            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for (table,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
                 connection.execute(f'DELETE FROM "{table}"')
             connection.commit()
     except sqlite3.DatabaseError:

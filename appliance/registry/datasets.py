@@ -67,9 +67,9 @@ def find(store: Store | Transaction, name: str, version: int | None = None) -> D
 def find_same(store: Store | Transaction, name: str, digest: str) -> Dataset | None:
     """The newest version of a dataset when its content and columns are just these."""
     row = store.one(
-        "SELECT * FROM datasets WHERE name = ? AND version = (SELECT max(version) FROM datasets WHERE name = ?)"
-        " AND digest = ?",
-        (name, name, digest),
+        "SELECT * FROM datasets WHERE name = ? AND digest = ?"
+        " AND version = (SELECT max(version) FROM datasets WHERE name = ?)",
+        (name, digest, name),
     )
     return _from_row(row) if row else None
 

@@ -47,7 +47,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Version:
-    """One registered candidate. `graph`, `proof` and `reference_bins` are blobs; `digest` is the SHA-256 of the graph."""
+    """One registered candidate.
+
+    `graph`, `proof` and `reference_bins` are blobs; `digest` is the SHA-256 of the graph.
+    """
 
     model: str
     version: int

@@ -77,7 +77,7 @@ class TokenBook:
         if not text:
             raise Unauthenticated(
                 "This needs a token.",
-                "Send the header 'Authorization: Bearer TOKEN'; make one with: falaj token create --models MODEL",
+                "Send the header 'Authorization: Bearer TOKEN'; make one with: falaj token create",
             )
         token = self._by_digest.get(digest(text))
         if token is None:

@@ -44,7 +44,7 @@ def show(app: App, call: Call) -> Row:
 
 
 def choose_runtime(version: Version, pinned: str | None) -> str:
-    """The runtime with the lowest measured one-row latency, or the pinned one if it can serve this version."""
+    """The fastest runtime by measured one-row latency, or the pinned one. Raises BadInput."""
     usable = [entry for entry in version.runtimes if entry["ok"]]
     if pinned is not None:
         entry = next((entry for entry in version.runtimes if entry["runtime"] == pinned), None)

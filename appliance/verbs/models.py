@@ -21,8 +21,8 @@ def train(app: App, call: Call) -> Row:
     name, number = parse_reference(call.text("dataset"), "dataset")
     dataset = datasets.find(app.home.registry, name, number)
     known = [column["name"] for column in dataset.columns]
-    target, drop = call.text("target"), call.texts("drop")
-    for column in [target, *drop]:
+    target, drop, keep = call.text("target"), call.texts("drop"), call.texts("keep")
+    for column in [target, *drop, *keep]:
         if column not in known:
             raise BadInput(
                 f"{dataset.reference} has no column '{column[:60]}'.", f"It has: {', '.join(known)[:300]}."
@@ -35,6 +35,7 @@ def train(app: App, call: Call) -> Row:
         "dataset_version": dataset.version,
         "target": target,
         "drop": drop,
+        "keep": keep,
         "task": call.text("task", "auto"),
         "algorithm": call.text("algorithm", "auto"),
         "budget": call.number("budget", app.home.config.training.budget),

@@ -61,6 +61,6 @@ def _seen(home: Home, version: Version, table: Table) -> str:
     if (run.dataset, run.dataset_version) == (table.dataset.name, table.dataset.version):
         return ""
     return (
-        f"{version.reference} learnt from {run.dataset}:{run.dataset_version} and may have seen some of the rows "
-        "it is compared on, which favours it."
+        f"{version.reference} learnt from {run.dataset}:{run.dataset_version} and may have seen some of "
+        "the rows it is compared on, which favours it."
     )

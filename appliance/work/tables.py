@@ -49,12 +49,12 @@ class Table:
             yield part, self.held[kept : kept + part.height]
             row, kept = row + frame.height, kept + part.height
 
-    def signature(self, target: str, drop: Sequence[str]) -> tuple[Signature, list[str]]:
+    def signature(self, target: str, drop: Sequence[str], keep: Sequence[str]) -> tuple[Signature, list[str]]:
         """What a model of this table reads, learnt from the training rows only; and notes."""
         columns = [DatasetColumn.from_json(column) for column in self.dataset.columns]
         training = (frame.filter(pl.Series(~held)) for frame, held in self.frames())
         task, labels = self.finding.task.value, self.finding.labels
-        return build_signature(columns, training, target, task, labels, drop)
+        return build_signature(columns, training, target, task, labels, drop, keep)
 
     def encode(self, signature: Signature) -> NDArray[np.float32]:
         """float32[n, width] of all known rows."""

@@ -53,7 +53,7 @@ def train(home: Home, attempt: Attempt) -> None:
     dataset = datasets.find(home.registry, payload["dataset"], payload["dataset_version"])
     progress(0.02, "reading")
     table = open_table(home, dataset, payload["target"], payload["task"], payload["seed"])
-    signature, notes = table.signature(payload["target"], payload["drop"])
+    signature, notes = table.signature(payload["target"], payload["drop"], payload["keep"])
     x = table.encode(signature)
     held_x, train_x = x[table.held], x[~table.held]
     outcome = race.train(
@@ -111,7 +111,7 @@ def _register(home: Home, attempt: Attempt, made: Candidate) -> None:
 
     graph, proof = put(made.exported.graph), put(made.exported.proof.pack())
     bins = put(json.dumps(made.reference).encode())
-    parameters = {name: payload[name] for name in ("task", "algorithm", "seed", "budget", "drop")}
+    parameters = {name: payload[name] for name in ("task", "algorithm", "seed", "budget", "drop", "keep")}
     result: dict[str, Any] = {"run": run_id, "model": model, "version": 0}
     with attempt.commit(result) as tx:
         number = models.next_version(tx, model)

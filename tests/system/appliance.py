@@ -88,7 +88,12 @@ class Appliance:
     def falaj(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the command line as a user would."""
         return subprocess.run(
-            [FALAJ, *arguments], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            [FALAJ, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def json(self, *arguments: str) -> Any:

@@ -19,7 +19,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
 
 @pytest.fixture
 def new_appliance(tmp_path: Path) -> Iterator[Callable[..., Appliance]]:
-    """Make an appliance of one's own: `new_appliance(FALAJ_SECTION_KEY="value")`; it is stopped at the end."""
+    """Make an appliance of one's own, by settings `FALAJ_SECTION_KEY="value"`; it is stopped at the end."""
     made: list[Appliance] = []
 
     def make(home: Path | None = None, **settings: str) -> Appliance:

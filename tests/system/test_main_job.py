@@ -29,17 +29,28 @@ def test_adult_end_to_end(appliance: Appliance, shared_data: Find, tmp_path: Pat
     assert {"run", "model", "version", "task", "metrics", "gate", "seconds"} <= set(trained)
     assert trained["task"] == "binary"
     assert trained["metrics"]["auc"]["value"] >= 0.92
-    assert trained["metrics"]["auc"]["low"] < trained["metrics"]["auc"]["value"] < trained["metrics"]["auc"]["high"]
+    assert (
+        trained["metrics"]["auc"]["low"]
+        < trained["metrics"]["auc"]["value"]
+        < trained["metrics"]["auc"]["high"]
+    )
     assert trained["gate"]["verdict"] in ("pass", "warn")
     deployed = appliance.json("deploy", "income")
-    assert (deployed["version"], deployed["mode"], deployed["workers"], deployed["dropped"]) == (1, "live", 2, 0)
+    assert (deployed["version"], deployed["mode"], deployed["workers"], deployed["dropped"]) == (
+        1,
+        "live",
+        2,
+        0,
+    )
 
     with open(shared_data("adult.csv")) as file:
         first = next(iter(csv.DictReader(file)))
     numbers = {"age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"}
     row = {key: int(value) if key in numbers else value for key, value in first.items() if key != "income"}
     token = appliance.token("income", "--expires", "1d")
-    reply = appliance.ask("/predict/income", {"rows": [row, row | {"age": None, "occupation": "juggler"}]}, token)
+    reply = appliance.ask(
+        "/predict/income", {"rows": [row, row | {"age": None, "occupation": "juggler"}]}, token
+    )
     assert reply.status == 200
     assert (reply.body["model"], reply.body["version"]) == ("income", 1)
     assert [one["label"] for one in reply.body["predictions"]] == ["<=50K", "<=50K"]
@@ -52,7 +63,9 @@ def test_adult_end_to_end(appliance: Appliance, shared_data: Find, tmp_path: Pat
     file_answers = tmp_path / "answers.jsonl"
     lines = shared_data("adult.csv").read_text().splitlines()[:51]
     (tmp_path / "some.csv").write_text("\n".join(lines) + "\n")
-    many = appliance.json("predict", "income", "--file", str(tmp_path / "some.csv"), "--out", str(file_answers))
+    many = appliance.json(
+        "predict", "income", "--file", str(tmp_path / "some.csv"), "--out", str(file_answers)
+    )
     assert len(many["predictions"]) == 50 == len(file_answers.read_text().splitlines())
     assert many["predictions"][0] == reply.body["predictions"][0]
 
@@ -78,10 +91,15 @@ def test_the_same_content_is_the_same_version(appliance: Appliance, tmp_path: Pa
 def test_a_refused_version_stays_visible_and_can_be_approved(appliance: Appliance, tmp_path: Path) -> None:
     """Noise can't be learnt: the gate refuses, deploying is refused, and a written reason allows it."""
     path = tmp_path / "noise.csv"
-    lines = [f"{(i * 7919) % 101},{(i * 104729) % 97},{'yes' if (i * i * 31) % 89 < 44 else 'no'}" for i in range(600)]
+    lines = [
+        f"{(i * 7919) % 101},{(i * 104729) % 97},{'yes' if (i * i * 31) % 89 < 44 else 'no'}"
+        for i in range(600)
+    ]
     path.write_text("a,b,lucky\n" + "\n".join(lines) + "\n")
     appliance.json("dataset", "add", "noise", str(path))
-    done = appliance.falaj("train", "luck", "--dataset", "noise", "--target", "lucky", "--algorithm", "linear", "--json")
+    done = appliance.falaj(
+        "train", "luck", "--dataset", "noise", "--target", "lucky", "--algorithm", "linear", "--json"
+    )
     trained = json.loads(done.stdout)
     assert (done.returncode, trained["gate"]["verdict"]) == (1, "fail")
     assert any(rule["verdict"] == "fail" and rule["why"] for rule in trained["gate"]["rules"])
@@ -101,7 +119,9 @@ def test_deploy_roll_back_and_undeploy(appliance: Appliance, tmp_path: Path) -> 
     path.write_text("x,y\n" + "".join(f"{i % 200},{3 * (i % 200) + (i * 37) % 11}\n" for i in range(400)))
     appliance.json("dataset", "add", "line", str(path))
     for version in (1, 2):
-        trained = appliance.json("train", "line", "--dataset", "line", "--target", "y", "--algorithm", "linear")
+        trained = appliance.json(
+            "train", "line", "--dataset", "line", "--target", "y", "--algorithm", "linear"
+        )
         assert (trained["version"], trained["task"]) == (version, "regression")
         assert appliance.json("deploy", f"line:{version}")["version"] == version
     token = appliance.token("line")

@@ -32,7 +32,9 @@ def test_round_trip_at_segment_borders(blobs: Blobs, size: int) -> None:
 
 @given(st.binary(max_size=400), st.integers(0, 400), st.integers(0, 100))
 @settings(deadline=None, max_examples=60)
-def test_any_part_can_be_read(tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, count: int) -> None:
+def test_any_part_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, count: int
+) -> None:
     blobs = Blobs(tmp_path_factory.mktemp("b"))
     original, module.SEGMENT = module.SEGMENT, 64  # many segments without many bytes
     try:
@@ -97,9 +99,13 @@ def test_a_missing_file_is_told(blobs: Blobs) -> None:
 
 
 def test_a_failed_write_leaves_nothing(blobs: Blobs) -> None:
-    with pytest.raises(RuntimeError), blobs.writer(KEY) as writer:
-        writer.write(os.urandom(2 * SEGMENT))
-        raise RuntimeError
+    def write_and_fail() -> None:
+        with blobs.writer(KEY) as writer:
+            writer.write(os.urandom(2 * SEGMENT))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     assert [path for path in blobs.folder.rglob("*") if path.is_file()] == []
 
 

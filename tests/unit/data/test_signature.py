@@ -69,7 +69,7 @@ def as_columns(signature: Signature, rows: list[dict[str, Any]]) -> dict[str, li
 @pytest.mark.parametrize(
     ("signature", "rows"), [(EVERY_KIND, rows_of_every_kind), (NUMBERS, rows_of_numbers)]
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_rows_one_by_one_all_at_once_and_by_column_are_the_same_numbers(
     signature: Signature, rows: st.SearchStrategy[dict[str, Any]], data: st.DataObject
@@ -86,7 +86,7 @@ def test_rows_one_by_one_all_at_once_and_by_column_are_the_same_numbers(
     assert not np.isinf(together).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(list(Kind)[:5]), min_size=1, max_size=6), st.lists(st.text(), unique=True))
 def test_json_round_trip_is_exact_and_encodes_the_same(kinds: list[Kind], words: list[str]) -> None:
     columns = tuple(

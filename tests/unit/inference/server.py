@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from appliance.config import InferenceSettings
+from appliance.daemon.rsgi import Tls, serve_rsgi
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
 from appliance.errors import Forbidden, Unauthenticated
 from appliance.inference.endpoint import Endpoint
 from appliance.inference.plane import Artefact, Plane, prepare
-from appliance.inference.serve import Tls, serve_rsgi
 
 spec = importlib.util.spec_from_file_location(
     "falaj_test_graphs", Path(__file__).parent.parent / "runtimes" / "graphs.py"

@@ -20,7 +20,9 @@ from tests.conftest import ROOT
         ("deployments", deployments.DeploymentState, deployments.TRANSITIONS),
     ],
 )
-def test_enum_table_and_schema_agree(table: str, states: type[StrEnum], transitions: dict[StrEnum, object]) -> None:
+def test_enum_table_and_schema_agree(
+    table: str, states: type[StrEnum], transitions: dict[StrEnum, object]
+) -> None:
     schema = (ROOT / "appliance" / "db" / "registry.sql").read_text()
     body = schema.partition(f"CREATE TABLE {table} (")[2].partition(";")[0]
     match = re.search(r"state TEXT NOT NULL CHECK \(state IN \(([^)]*)\)\)", body)

@@ -20,7 +20,7 @@ import pytest
 
 
 def test_granian_is_the_version_we_know():
-    """serve.py calls undocumented names; a new granian must be looked at before it is let in."""
+    """rsgi.py calls undocumented names; a new granian must be looked at before it is let in."""
     assert importlib.metadata.version("granian").startswith("2.8.")
     import granian._futures as futures
     import granian._granian as core
@@ -37,9 +37,22 @@ def test_granian_is_the_version_we_know():
     assert " ".join(known.split()) in " ".join(source.split())
 
 
+def test_the_wsgi_side_is_the_one_we_know():
+    """wsgi.py calls the same kind of names for the admin page."""
+    from granian import wsgi
+    from granian.server import mp
+
+    assert callable(wsgi._callback_wrapper)
+    source = inspect.getsource(mp.MPServer._spawn_wsgi_worker)
+    known = """worker = WSGIWorker( worker_id, sock, ipc, runtime_threads, runtime_blocking_threads,
+        blocking_threads, blocking_threads_idle_timeout, backpressure, http_mode, http1_settings,
+        http2_settings, static_path, *ssl_ctx, metrics, )"""
+    assert " ".join(known.split()) in " ".join(source.split())
+
+
 def test_inference_loads_no_training_library():
     program = (
-        "import sys, appliance.inference.serve, appliance.inference.endpoint, appliance.runtimes as r\n"
+        "import sys, appliance.daemon.rsgi, appliance.inference.endpoint, appliance.runtimes as r\n"
         "[r.open_runtime(name) for name in r.RUNTIMES]\n"
         "print(sorted({'polars', 'sklearn', 'lightgbm', 'pandas', 'onnx', 'flask'} & set(sys.modules)))"
     )
@@ -167,8 +180,8 @@ def test_tls(launch, certificate):
 
 
 def test_tls_with_a_wrong_key_is_refused(certificate, tmp_path):
+    from appliance.daemon.rsgi import Tls, serve_rsgi
     from appliance.errors import BadInput
-    from appliance.inference.serve import Tls, serve_rsgi
 
     (tmp_path / "key.pem").write_text("nonsense")
     with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(BadInput, match="cannot be used"):
@@ -176,7 +189,7 @@ def test_tls_with_a_wrong_key_is_refused(certificate, tmp_path):
 
 
 def test_serving_off_the_main_thread_is_refused():
-    from appliance.inference.serve import serve_rsgi
+    from appliance.daemon.rsgi import serve_rsgi
 
     caught = []
 

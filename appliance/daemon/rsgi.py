@@ -2,7 +2,7 @@
 
 granian alone binds with SO_REUSEPORT, and two servers then share a port silently; so we bind, and hand it
 the descriptor. That, and one worker without granian's own process supervisor, needs names that granian does
-not document: granian is pinned, and tests/unit/inference/test_serve.py watches that they exist and work.
+not document: granian is pinned, and tests/unit/inference/test_rsgi.py watches that they exist and work.
 No other module imports granian for the endpoint.
 """
 
