@@ -10,14 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 from appliance.db import Row
 from appliance.process import lives, process_name
 
+_LOOK = 0.005
+
 
 def announce(run_dir: Path, role: str, body: Row) -> None:
-    """Say what this process does now. Roles: inference, inference-worker, admin, worker."""
+    """Say what this process does now. Roles: inference-worker, tokens, admin, worker."""
     folder = run_dir / "presence"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{role}.{os.getpid()}.json"
@@ -45,17 +49,28 @@ def present(run_dir: Path, role: str) -> list[Row]:
     return found
 
 
-def poke(run_dir: Path) -> None:
-    """Tell every process that the registry has changed."""
-    temporary = run_dir / f".generation.{os.getpid()}"
-    temporary.write_text(os.urandom(8).hex())
+def poke(run_dir: Path) -> int:
+    """Tell every process that the registry has changed; the stamp of this change."""
+    stamp = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    temporary = run_dir / f".generation.{os.getpid()}.{threading.get_ident()}"
+    temporary.write_text(str(stamp))
     temporary.rename(run_dir / "generation")
+    return stamp
 
 
-def generation(run_dir: Path) -> tuple[int, int]:
-    """A value that differs after every `poke`; costs one stat."""
+def generation(run_dir: Path) -> int:
+    """The stamp of the newest change, 0 before the first."""
     try:
-        found = (run_dir / "generation").stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_ino, found.st_mtime_ns
+        return int((run_dir / "generation").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def wait_until_seen(run_dir: Path, role: str, stamp: int, seconds: float = 5.0) -> bool:
+    """Wait until every living process of a role has said `seen` of this change; False when some did not."""
+    deadline = time.monotonic() + seconds
+    while any(body["seen"] < stamp for body in present(run_dir, role)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK)
+    return True

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from appliance.cli.edge import Edge, table, with_edge
+from appliance.cli.edge import Edge, plural, table, when, with_edge
 
 
 @click.group()
@@ -18,16 +18,17 @@ def token() -> None:
 @click.option(
     "--models", required=True, metavar="MODEL[,MODEL]", help="What it may ask; '*' means every model."
 )
-@click.option("--expires", metavar="TIME", help="When it ends, e.g. 90d.")
-@click.option("--name", help="What it is for.")
+@click.option("--expires", metavar="TIME", help="How long it works, e.g. 12h or 90d.")
+@click.option("--name", metavar="TEXT", help="What it is for, to know it again.")
 @with_edge
 def token_create(edge: Edge, models: str, expires: str | None, name: str | None) -> None:
-    """Make a token. It is shown once."""
+    """Make a token, which is shown once, for one or more models."""
     wanted = [one.strip() for one in models.split(",") if one.strip()]
     made = edge.call("token.create", models=wanted, expires=expires, name=name)
-    until = f"until {made['expires'][:10]}" if made["expires"] else "without an end"
+    models = "every model" if "*" in made["models"] else ", ".join(made["models"])
+    until = f"until {when(made['expires'])}" if made["expires"] else "until it is revoked"
     edge.done(
-        made, f"{made['token']}\nFor {', '.join(made['models'])}, {until}. Keep it: it is not shown again."
+        made, f"{made['token']}\nFor {models}, {until}. Keep it like a password: it is not shown again."
     )
 
 
@@ -52,7 +53,13 @@ def token_ls(edge: Edge) -> None:
 @with_edge
 def token_revoke(edge: Edge, id: str) -> None:
     """End a token at once."""
-    edge.done(edge.call("token.revoke", id=id), f"Token {id} is revoked.")
+    made = edge.call("token.revoke", id=id)
+    told = (
+        "no longer opens anything"
+        if made["in_force"]
+        else "is revoked; a busy worker may take it for seconds"
+    )
+    edge.done(made, f"Token {id} {told}.")
 
 
 @click.group()
@@ -61,7 +68,7 @@ def audit() -> None:
 
 
 @audit.command("ls")
-@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="How many.")
 @with_edge
 def audit_ls(edge: Edge, limit: int) -> None:
     """List the newest entries."""
@@ -73,13 +80,10 @@ def audit_ls(edge: Edge, limit: int) -> None:
 @audit.command("verify")
 @with_edge
 def audit_verify(edge: Edge) -> None:
-    """Check the whole chain."""
+    """Check that no entry was changed or taken out."""
     found = edge.call("audit.verify")
-    told = (
-        f"{found['entries']} entries, unbroken"
-        if found["ok"]
-        else f"BROKEN after {found['entries']} entries: {found['why']}"
-    )
+    entries = plural(found["entries"], "entry", "entries")
+    told = f"{entries}, unbroken" if found["ok"] else f"BROKEN after {entries}: {found['why']}"
     edge.done(found, told)
     if not found["ok"]:
         sys.exit(1)

@@ -15,6 +15,7 @@ import secrets
 import socket
 import socketserver
 import struct
+import time
 from typing import IO, Any
 
 from appliance.app import App
@@ -27,6 +28,11 @@ log = logging.getLogger(__name__)
 
 _CREDENTIALS = struct.Struct("3i")
 _TIMEOUT = 30.0
+_LINGER = 2.0
+
+
+class _NoCaller(Exception):
+    """The caller went away, or never spoke our protocol."""
 
 
 class LocalServer(socketserver.ThreadingUnixStreamServer):
@@ -51,10 +57,10 @@ class _Door(socketserver.BaseRequestHandler):
         self.request.settimeout(_TIMEOUT)
         try:
             reply: dict[str, Any] = {"result": self._answer()}
+        except _NoCaller:
+            return
         except FalajError as error:
             reply = {"error": error.as_json(), "kind": type(error).__name__}
-        except (OSError, ValueError):
-            return  # the caller went away, or never spoke our protocol
         except Exception:
             reference = secrets.token_hex(4)
             log.exception("call failed unexpectedly, reference %s", reference)
@@ -64,12 +70,24 @@ class _Door(socketserver.BaseRequestHandler):
         try:
             self.request.settimeout(_TIMEOUT)
             self.request.sendall(LENGTH.pack(len(content)) + content)
+            self._read_out()
         except OSError:
             log.info("a caller left before its answer")
 
+    def _read_out(self) -> None:
+        """Take in what a refused caller still sends: closing on it would take our answer away."""
+        self.request.shutdown(socket.SHUT_WR)
+        self.request.settimeout(_LINGER)
+        ends = time.monotonic() + _LINGER
+        while time.monotonic() < ends and self.request.recv(1 << 20):
+            pass
+
     def _answer(self) -> Any:
         actor = self._caller()
-        body, file = receive(self.request)
+        try:
+            body, file = receive(self.request)
+        except OSError as error:
+            raise _NoCaller from error
         self.request.settimeout(None)
         try:
             args = body.get("args")
@@ -101,7 +119,10 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], IO[bytes] | None
     (length,) = LENGTH.unpack(head)
     if length > LONGEST:
         raise TooLarge("The call is too large.", "Hand the rows over as a file.")
-    body = json.loads(exactly(connection, length))
+    try:
+        body = json.loads(exactly(connection, length))
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict):
         raise BadInput("A call must be a JSON object.", "Use the falaj command.")
     return body, file

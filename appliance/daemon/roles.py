@@ -23,6 +23,7 @@ from appliance.blobs import told_when_full
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
 from appliance.daemon.local_socket import LocalServer
+from appliance.errors import FalajError
 from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
 from appliance.jobs.runner import Runner
@@ -51,18 +52,21 @@ def inference(home: Path, listening: socket.socket | None) -> None:
 def inference_worker(home: Path, listening: socket.socket) -> None:
     """One process that answers predictions."""
     from appliance.daemon.rsgi import serve_rsgi
+    from appliance.inference.doorkeeper import Doorkeeper
     from appliance.inference.endpoint import Endpoint
     from appliance.inference.plane import Plane
     from appliance.inference.replica import Replica
 
     opened = open_home(home)
     plane = Plane()
+    doorkeeper = Doorkeeper(opened)
     replica = Replica(opened, plane, lambda: endpoint.failed)
-    endpoint = Endpoint(plane, replica.authorise, opened.config.inference, lambda: replica.ready)
+    endpoint = Endpoint(plane, doorkeeper.authorise, opened.config.inference, lambda: replica.ready)
 
     def stop_taking() -> None:
         endpoint.draining = True
 
+    doorkeeper.start()
     replica.start()
     replica.wait_until_ready()  # before the first accept: a new worker never answers 404 for a live model
     try:
@@ -75,6 +79,7 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
         )
     finally:
         replica.stop()
+        doorkeeper.stop()
 
 
 def admin(home: Path, listening: socket.socket | None) -> None:
@@ -98,7 +103,7 @@ def worker(home: Path) -> None:
     opened = open_home(home)
     queue.empty(home / "queue.db")
     settings = opened.config
-    jobs = queue.Queue(home / "queue.db", lambda id: runner.run(id))
+    jobs = queue.Queue(home / "queue.db", lambda id: _run_job(opened, runner, id))
     runner = Runner(
         store=opened.registry,
         home=home,
@@ -112,6 +117,17 @@ def worker(home: Path) -> None:
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
     with _present(opened, "worker"):
         jobs.serve(settings.worker.jobs)
+
+
+def _run_job(home: Home, runner: Runner, id: str) -> None:
+    """Run a job; the file it was given is not kept once it has ended, however it ended."""
+    runner.run(id)
+    try:
+        job = ledger.find(home.registry, id)
+        if job.ended and "source" in job.payload:
+            home.blobs.remove(str(job.payload["source"]))
+    except (FalajError, OSError):
+        log.exception("job %s: what it was given is left to the sweep", id)
 
 
 def _rounds(home: Home, jobs: queue.Queue) -> None:

@@ -1,9 +1,9 @@
 """One inference worker's own follower of the registry: holds what the deployment rows say.
 
-A thread looks (one stat, many times a second) whether anything was changed, then reads the registry and
-does what is missing: prepares versions beside those that answer, moves one pointer per switch, drains and
-closes what was replaced, and renews the token book. What it holds it tells on tmpfs; the roll-out
-controller waits for that. It never writes the registry.
+A thread looks many times a second (one small file on tmpfs) whether anything was changed, then reads the
+registry and does what is missing: prepares versions beside those that answer, moves one pointer per
+switch, drains and closes what was replaced. What it holds it tells on tmpfs; the roll-out controller
+waits for that. It never writes the registry.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance import clock, presence
+from appliance import presence
 from appliance.data.signature import Signature
 from appliance.db import Row
 from appliance.errors import FalajError
 from appliance.home import Home
 from appliance.inference.plane import Artefact, Plane, Served, prepare
-from appliance.registry import deployments, models, tokens
+from appliance.registry import deployments, models
 from appliance.registry.deployments import Deployment, DeploymentState
 from appliance.runtimes.proof import Proof
-from appliance.security.local_token import as_token
-from appliance.security.tokens import TokenBook
 
 log = logging.getLogger(__name__)
 
 _LOOK = 0.01
 _ALWAYS = 2.0  # look at the registry this often even if nobody said so
-_FLUSH = 20.0
 
 
 class Replica:
@@ -40,11 +37,9 @@ class Replica:
         self._home = home
         self._plane = plane
         self._errors = errors
-        self._book = TokenBook([])
         self._live: dict[str, Deployment] = {}
         self._prepared: dict[int, Served] = {}
         self._failed: dict[int, str] = {}
-        self._used: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="falaj-replica", daemon=True)
 
@@ -60,28 +55,19 @@ class Replica:
         return self._is_ready.wait(seconds)
 
     def stop(self) -> None:
-        """Say that this worker no longer counts, and write down which tokens were used."""
+        """Say that this worker no longer counts."""
         self._stop.set()
         self._thread.join(timeout=5.0)
         presence.leave(self._home.run_dir, "inference-worker")
 
-    def authorise(self, token: str | None, model: str | None) -> str:
-        """The id of the token that may ask this. Raises Unauthenticated or Forbidden."""
-        id = self._book.authorise(token, model).id
-        self._used[id] = self._used.get(id, 0) + 1
-        return id
-
     def _follow(self) -> None:
-        seen, looked, flushed = (-1, -1), 0.0, time.monotonic()
+        seen, looked = -1, 0.0
         while not self._stop.is_set():
             try:
                 now, current = time.monotonic(), presence.generation(self._home.run_dir)
                 if current != seen or now - looked > _ALWAYS:
                     self._look()
                     seen, looked = current, now
-                if now - flushed > _FLUSH:
-                    self._flush_use()
-                    flushed = now
             except FalajError as error:
                 log.warning("registry: %s", error.message)
                 self._stop.wait(0.5)
@@ -89,11 +75,8 @@ class Replica:
                 log.exception("following the registry failed")
                 self._stop.wait(0.5)
             self._stop.wait(_LOOK)
-        self._flush_use()
 
     def _look(self) -> None:
-        book = [*tokens.every(self._home.registry), as_token(self._home.run_dir)]
-        self._book = TokenBook(book)
         wanted = deployments.serving(self._home.registry)
         for deployment in wanted:
             if deployment.state is DeploymentState.LIVE:
@@ -115,6 +98,9 @@ class Replica:
         except FalajError as error:
             log.warning("%s:%d can't be served: %s", deployment.model, deployment.version, error.message)
             self._failed[deployment.id] = error.message
+        except Exception:
+            log.exception("%s:%d can't be loaded", deployment.model, deployment.version)
+            self._failed[deployment.id] = "It can't be loaded here; the log says why."
 
     def _switch(self, deployment: Deployment) -> None:
         current = self._live.get(deployment.model)
@@ -169,20 +155,6 @@ class Replica:
             told.setdefault(model, {"live": None, "version": None, "runtime": None})["prepared"] = id
         body = {"ready": self.ready, "models": told, "failed": self._failed, "errors": self._errors()}
         presence.announce(self._home.run_dir, "inference-worker", body)
-
-    def _flush_use(self) -> None:
-        """Add what was counted to telemetry, one row a token and hour."""
-        used, self._used = self._used, {}
-        if not used:
-            return
-        at = clock.now()
-        with self._home.telemetry.write() as tx:
-            for id, requests in used.items():
-                tx.execute(
-                    "INSERT INTO token_use VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                    " SET requests = requests + excluded.requests, last_at = excluded.last_at",
-                    (id, at[:13], requests, at),
-                )
 
 
 def _is_live(deployment: Deployment, model: str) -> bool:

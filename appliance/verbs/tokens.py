@@ -28,7 +28,7 @@ def create(app: App, call: Call) -> Row:
     expires, name = call.optional("expires"), call.text("name", "")
     with app.home.registry.write() as tx:
         text, token = minting.create(tx, wanted, expires, name, call.actor)
-    presence.poke(app.home.run_dir)
+    _in_force(app)
     return {"token": text, "id": token.id, "models": token.models, "expires": token.expires_at}
 
 
@@ -47,5 +47,10 @@ def revoke(app: App, call: Call) -> Row:
     with app.home.registry.write() as tx:
         tokens.revoke(tx, id)
         tx.audit(call.actor, "token.revoke", f"token:{id}")
-    presence.poke(app.home.run_dir)
-    return {"id": id, "revoked": True}
+    return {"id": id, "revoked": True, "in_force": _in_force(app)}
+
+
+def _in_force(app: App) -> bool:
+    """Wait until every inference worker knows; False when one has not said so in time."""
+    stamp = presence.poke(app.home.run_dir)
+    return presence.wait_until_seen(app.home.run_dir, "tokens", stamp)
