@@ -112,6 +112,10 @@ The appliance runs. The endpoint is $endpoint
 In another terminal, in this folder:
 
   .venv/bin/falaj status
+  .venv/bin/falaj predict breast-cancer --row '{"mean radius": 14.2, "worst texture": 25.1}'
+
+An application asks over HTTP, with a token:
+
   TOKEN=\$(.venv/bin/falaj token create --models '*' --expires 1d | head -n 1)
   curl -s $endpoint/predict/breast-cancer -H "Authorization: Bearer \$TOKEN" \\
        -d '{"rows": [{"mean radius": 14.2, "worst texture": 25.1}]}'
@@ -122,7 +126,7 @@ TEXT
 
 run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
-    need_packages libgomp1 chromium chromium-driver wrk iproute2
+    need_packages libgomp1 curl chromium chromium-driver wrk iproute2
     exec .venv/bin/python -m tests "$@"
 }
 

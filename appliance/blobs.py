@@ -232,11 +232,16 @@ def told_when_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise NoSpace(
                 "The disk is full, so nothing was saved.", "Free some space, then try again."
             ) from error
         raise
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def copy_sealed(source: IO[bytes], writer: BlobWriter, limit: int) -> bool:

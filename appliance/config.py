@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import BadInput
+from appliance.errors import BadInput, FalajError
 
 SYSTEM_HOME = Path("/var/lib/falaj")
 SYSTEM_CONFIG = Path("/etc/falaj/falaj.toml")
@@ -141,10 +141,15 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
     Raises BadInput for an unknown section or key, a value of the wrong type, or an unsafe address.
     """
     given: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for path in (home / "falaj.toml", SYSTEM_CONFIG):
-        if path.exists():
-            _read_file(path, given)
-            break
+    try:
+        for path in (home / "falaj.toml", SYSTEM_CONFIG):
+            if path.exists():
+                _read_file(path, given)
+                break
+    except PermissionError as error:
+        raise FalajError(
+            f"{error.filename} is not yours to read.", "Act as the user who owns the data directory."
+        ) from error
     _read_environment(environment, given)
     config = Config(home=home, **{section: SECTIONS[section](**values) for section, values in given.items()})
     for section, host in (("inference", config.inference.host), ("admin", config.admin.host)):
@@ -186,12 +191,15 @@ def _typed(section: str, key: str, value: Any, where: str) -> Any:
         typed = kind(value)
     except (TypeError, ValueError) as error:
         raise BadInput(
-            f"The setting '{section}.{key}' must be {kind.__name__}. Got {value!r} instead.",
+            f"The setting '{section}.{key}' must be {_KINDS[kind]}. Got {value!r} instead.",
             f"Mend it in {where}.",
         ) from error
     if kind in (int, float) and not 0 <= typed < 1e9:
         raise BadInput(f"The setting '{section}.{key}' is out of range: {value!r}.", f"Mend it in {where}.")
     return typed
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:

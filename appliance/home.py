@@ -60,6 +60,8 @@ def create(path: Path) -> Home:
             raise FalajError(
                 f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
             ) from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise FalajError(f"{path} is not a folder.", "Choose another --home.") from error
     home = _assemble(settings, ring)
     home.registry.migrate(registry)
     home.telemetry.migrate(telemetry)

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-from appliance.cli.edge import Edge, table, with_edge
+from appliance.cli.edge import Edge, plural, table, with_edge
 from appliance.errors import BadInput
 
 
@@ -28,8 +28,12 @@ def _read_types(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
 
 @dataset.command("add")
 @click.argument("name")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", type=click.Choice(["csv", "parquet", "xlsx", "jsonl"]), help="What the file is.")
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--format",
+    type=click.Choice(["csv", "parquet", "xlsx", "jsonl"]),
+    help="What the file is, if its name does not say.",
+)
 @click.option(
     "--type",
     "types",
@@ -38,21 +42,29 @@ def _read_types(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
     metavar="COLUMN=KIND",
     help="Say what a column is: number, integer, boolean, categorical, datetime, text.",
 )
-@click.option("--separator", help="What stands between two columns of a CSV.")
-@click.option("--encoding", help="How letters are written, e.g. utf-8 or windows-1256.")
-@click.option("--decimal", help="The decimal mark: . or ,")
-@click.option("--thousands", help="The mark between thousands.")
+@click.option("--separator", metavar="SIGN", help="What stands between two values of a CSV, e.g. ; or tab.")
+@click.option("--encoding", metavar="NAME", help="How letters are stored, e.g. utf-8 or windows-1256.")
+@click.option("--decimal", metavar="SIGN", help="The decimal mark, a point or a comma.")
+@click.option("--thousands", metavar="SIGN", help="The mark between thousands.")
 @click.option("--dates", type=click.Choice(["day-first", "month-first"]), help="How to read 3/4/2026.")
-@click.option("--missing", multiple=True, metavar="TOKEN", help="Another word that means 'no value'.")
+@click.option("--missing", multiple=True, metavar="WORD", help="Another word that means 'no value'.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out.")
-@click.option("--confirm-personal", multiple=True, metavar="COLUMN", help="Keep a column with personal data.")
-@click.option("--sheet", help="Which sheet of a workbook.")
+@click.option(
+    "--confirm-personal",
+    multiple=True,
+    metavar="COLUMN",
+    help="Keep a column with personal data; '*' means all.",
+)
+@click.option("--sheet", metavar="NAME", help="Which sheet of a workbook; else the first.")
 @click.option("--detach", is_flag=True, help="Do not wait; print the job's id.")
 @with_edge
 def dataset_add(
     edge: Edge, name: str, file: Path, types: dict[str, str], detach: bool, **options: Any
 ) -> None:
-    """Import FILE (CSV, Parquet, XLSX, JSON Lines) as a new version of the dataset NAME."""
+    """Import FILE (CSV, XLSX, Parquet, JSON Lines) as the dataset NAME.
+
+    A dataset of that name gets a new version. Options that name a column or a word may be repeated.
+    """
     given = {
         key: list(value) if isinstance(value, tuple) else value for key, value in options.items() if value
     }
@@ -64,8 +76,12 @@ def dataset_add(
     if made is None:
         return
     notes = "".join(f"\n  - {note}" for note in made["notes"])
-    told = f"{made['dataset']}:{made['version']}  {made['rows']:,} rows, {made['columns']} columns"
-    edge.done(made, told + (f"\nWhat was assumed:{notes}" if notes else ""))
+    name = f"{made['dataset']}:{made['version']}"
+    told = f"{name}  {plural(made['rows'], 'row')}, {plural(made['columns'], 'column')}"
+    if made.get("unchanged"):
+        told += "\nNothing new: this version has the same content, so no other was made."
+    told += f"\nWhat was assumed:{notes}" if notes else ""
+    edge.done(made, f"{told}\nNext: falaj train MODEL --dataset {made['dataset']} --target COLUMN")
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -96,24 +112,25 @@ def dataset_ls(edge: Edge) -> None:
 
 
 @dataset.command("show")
-@click.argument("dataset")
+@click.argument("dataset", metavar="DATASET[:VERSION]")
 @with_edge
 def dataset_show(edge: Edge, dataset: str) -> None:
     """Show the columns of a dataset and what the import assumed."""
     found = edge.call("dataset.show", dataset=dataset)
     columns = {"name": "column", "kind": "kind", "format": "format", "personal": "personal data"}
     notes = "".join(f"\n- {note}" for note in found["notes"])
-    head = f"{found['dataset']}:{found['version']}  {found['rows']:,} rows, from {found['source']}\n\n"
+    name = f"{found['dataset']}:{found['version']}"
+    head = f"{name}  {plural(found['rows'], 'row')}, from {found['source']}\n\n"
     edge.done(found, head + table(found["schema"], columns, "No columns.") + ("\n" + notes if notes else ""))
 
 
 @dataset.command("profile")
-@click.argument("dataset")
+@click.argument("dataset", metavar="DATASET[:VERSION]")
 @with_edge
 def dataset_profile(edge: Edge, dataset: str) -> None:
     """Show what is in each column."""
     found = edge.call("dataset.profile", dataset=dataset)
-    rows = [column | {"common": _common(column)} for column in found["profile"]["columns"]]
+    rows = [_shown(column) for column in found["profile"]["columns"]]
     columns = {
         "name": "column",
         "kind": "kind",
@@ -128,7 +145,7 @@ def dataset_profile(edge: Edge, dataset: str) -> None:
 
 
 @dataset.command("rm")
-@click.argument("dataset")
+@click.argument("dataset", metavar="DATASET:VERSION")
 @with_edge
 def dataset_rm(edge: Edge, dataset: str) -> None:
     """Remove one version of a dataset."""
@@ -136,8 +153,14 @@ def dataset_rm(edge: Edge, dataset: str) -> None:
     edge.done(found, f"Removed {found['dataset']}:{found['version']}.")
 
 
-def _common(column: dict[str, Any]) -> str:
-    return ", ".join(str(value) for value, _ in (column.get("top") or [])[:3])
+def _shown(column: dict[str, Any]) -> dict[str, Any]:
+    """A column's profile for the table: its commonest values, and dates without a time of 0:00."""
+    ends = {key: _date(column[key]) for key in ("min", "max") if key in column}
+    return column | ends | {"common": ", ".join(str(value) for value, _ in (column.get("top") or [])[:3])}
+
+
+def _date(value: Any) -> Any:
+    return value.removesuffix("T00:00:00") if isinstance(value, str) else value
 
 
 COMMANDS = [dataset]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -16,6 +18,7 @@ from appliance.errors import FalajError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _BAR = 24
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")  # as clock.now() writes it
 
 
 class Edge:
@@ -99,6 +102,16 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], empty: str) -
     )
 
 
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 model`, `2 models`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def when(stamp: str) -> str:
+    """A moment that the appliance wrote down, in this machine's own time zone and to the minute."""
+    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def fail(error: FalajError, as_json: bool) -> NoReturn:
     """End the command with status 1: what is wrong and what to do, on stderr, or as JSON when asked for."""
     if as_json:
@@ -118,4 +131,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     text = str(value)
+    if _STAMP.fullmatch(text):
+        return when(text)
     return text if len(text) <= 48 else text[:45] + "..."

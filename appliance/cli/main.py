@@ -29,7 +29,7 @@ class _Map(click.Group):
 
 @click.group(cls=_Map, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="falaj")
-@click.option("--home", help="Data directory; FALAJ_HOME says it too.")
+@click.option("--home", metavar="DIR", help="The data directory, if not the one that FALAJ_HOME names.")
 @click.pass_context
 def main(context: click.Context, home: str | None) -> None:
     """Falaj: data in, a trained model that answers, on this machine alone.

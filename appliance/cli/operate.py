@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from appliance.app import open_app
-from appliance.cli.edge import Edge, table, with_edge
+from appliance.cli.edge import Edge, plural, table, with_edge
 from appliance.errors import Unavailable
 from appliance.verbs import perform
 from appliance.verbs.call import Call
@@ -32,15 +32,15 @@ def status(edge: Edge) -> None:
         mark = "ready" if role["ready"] else "NOT READY"
         lines.append(f"{name:<10} {mark:<10} {role.get('address', '')}".rstrip())
     served = found["roles"]["inference"]["serving"]
-    lines += ["", f"{found['models']} models, {len(served)} answering"]
-    lines += [f"  {model}, version {version}" for model, version in sorted(served.items())]
+    lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
+    lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
     edge.done(found, "\n".join(lines))
 
 
 @click.command()
 @with_edge
 def doctor(edge: Edge) -> None:
-    """Look for trouble and say how to mend it; works also when nothing runs."""
+    """Look for trouble and say how to mend it. Works also when nothing runs."""
     try:
         checks = edge.call("doctor")
     except Unavailable:
@@ -58,7 +58,7 @@ def doctor(edge: Edge) -> None:
 @click.command()
 @with_edge
 def demo(edge: Edge) -> None:
-    """Do the whole main job once with real data sets, and tell what happened."""
+    """Import, train, deploy and ask once, with real data sets."""
     from appliance.cli import demo as example
 
     failed = example.run(edge)
@@ -68,7 +68,7 @@ def demo(edge: Edge) -> None:
 
 @click.group()
 def job() -> None:
-    """Long work: imports and trainings."""
+    """Long work: imports (ingest) and trainings (train)."""
 
 
 @job.command("ls")
@@ -77,7 +77,7 @@ def job_ls(edge: Edge) -> None:
     """List the newest jobs."""
     rows = edge.call("job.ls")
     columns = {"job": "job", "kind": "kind", "subject": "subject", "state": "state", "created_at": "asked at"}
-    edge.done(rows, table(rows, columns, "No jobs yet."))
+    edge.done(rows, table(rows, columns, "No jobs yet. Importing a dataset or training a model starts one."))
 
 
 @job.command("show")
@@ -96,7 +96,7 @@ def job_show(edge: Edge, job: str) -> None:
 @click.argument("job")
 @with_edge
 def job_logs(edge: Edge, job: str) -> None:
-    """Print a job's log."""
+    """Print a job's log, its newest 256 KiB."""
     found = edge.call("job.logs", job=job)
     edge.done(found, found["log"].rstrip() or "The log is empty.")
 

@@ -8,18 +8,22 @@ from typing import Any
 
 import click
 
-from appliance.cli.edge import Edge, table, with_edge
+from appliance.cli.edge import Edge, plural, table, with_edge
 from appliance.errors import BadInput
+
+_SHOWN = 20
 
 
 @click.command()
 @click.argument("model", metavar="MODEL[:VERSION]")
 @click.option(
-    "--runtime", type=click.Choice(["onnxruntime", "openvino"]), help="Instead of the fastest one measured."
+    "--runtime",
+    type=click.Choice(["onnxruntime", "openvino"]),
+    help="Use this one, not the fastest measured.",
 )
 @with_edge
 def deploy(edge: Edge, model: str, runtime: str | None) -> None:
-    """Make a version of MODEL answer; returns when every worker answers from it."""
+    """Make a version of MODEL answer. Returns when every worker answers from it."""
     edge.done(*_told(edge.call("deploy", model=model, runtime=runtime)))
 
 
@@ -41,8 +45,9 @@ def undeploy(edge: Edge, model: str) -> None:
 
 def _told(made: dict[str, Any]) -> tuple[dict[str, Any], str]:
     name = f"{made['model']}:{made['version']}"
-    dropped = "no request was dropped" if not made["dropped"] else f"{made['dropped']} requests were DROPPED"
-    where = f"on {made['runtime']}, {made['workers']} workers"
+    lost = plural(made["dropped"], "request")
+    dropped = f"{lost} DROPPED" if made["dropped"] else "no request was dropped"
+    where = f"on {made['runtime']}, {plural(made['workers'], 'worker')}"
     return made, f"{name} answers, {where}; {dropped} ({made['seconds']:.2f} s)"
 
 
@@ -66,22 +71,30 @@ def deployment_show(edge: Edge, model: str) -> None:
         "created_at": "begun",
         "created_by": "by",
     }
-    edge.done(
-        found,
-        table(found["history"], columns, f"{model} was never deployed. Do it with: falaj deploy {model}"),
-    )
+    told = table(found["history"], columns, f"{model} was never deployed. Do it with: falaj deploy {model}")
+    for one in found["history"]:
+        if one["error"]:
+            told += f"\nNo. {one['deployment']} failed: {one['error']}"
+    edge.done(found, told)
 
 
 @click.command()
 @click.argument("model")
 @click.option("--row", "row", metavar="JSON", help="One row, e.g. '{\"age\": 41}'.")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="Rows as JSON Lines or CSV.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to write the answers of --file (JSON Lines)."
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, readable=False),
+    help="Many rows: CSV, XLSX, Parquet or JSON Lines.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, readable=False),
+    help="Write the answers into this file (JSON Lines).",
 )
 @with_edge
 def predict(edge: Edge, model: str, row: str | None, file: Path | None, out: Path | None) -> None:
-    """Ask a deployed MODEL."""
+    """Ask a deployed MODEL, for one row or for a file of them."""
     if (row is None) == (file is None):
         raise click.UsageError("Give either --row or --file.")
     if row is not None:
@@ -98,16 +111,27 @@ def predict(edge: Edge, model: str, row: str | None, file: Path | None, out: Pat
             )
         except OSError as error:
             raise BadInput(f"{out} can't be written: {error.strerror}.", "Choose another place.") from error
-    told = [_line(one) for one in answer["predictions"][:20]]
-    if len(answer["predictions"]) > len(told):
-        told.append(f"... {len(answer['predictions']):,} in all")
-    edge.done(answer, "\n".join(told))
+    edge.done(answer, _answers(answer["predictions"], out))
 
 
-def _line(one: dict[str, Any]) -> str:
+def _answers(predictions: list[dict[str, Any]], out: Path | None) -> str:
+    """The first answers, one a line; only how many there are when they went into a file."""
+    if out is not None:
+        return f"Wrote {plural(len(predictions), 'answer')} to {out}"
+    shown = predictions[:_SHOWN]
+    width = max((len(one["label"]) for one in shown if "label" in one), default=0)
+    told = [_line(one, width) for one in shown]
+    if len(predictions) > len(shown):
+        told.append(f"... {len(predictions):,} in all; keep them with: --out answers.jsonl")
+    return "\n".join(told)
+
+
+def _line(one: dict[str, Any], width: int) -> str:
     if "value" in one:
-        return f"{one['value']:.6g}"
-    return f"{one['label']}  (probability {one['probability']:.3f})"
+        value = one["value"]
+        return "no number" if value is None else f"{value:.6g}" if abs(value) < 1e5 else f"{value:,.1f}"
+    chance = one["probability"]
+    return f"{one['label']:<{width}}  (probability {'unknown' if chance is None else f'{chance:.3f}'})"
 
 
 def _parse(text: str, where: str) -> Any:

@@ -12,8 +12,14 @@ import click
 
 from appliance.cli.edge import Edge, table, with_edge
 from appliance.errors import BadInput
+from appliance.validation.words import METRICS
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_STATES = {
+    "registered": "may be deployed",
+    "refused": "refused by the gate",
+    "approved": "refused by the gate, allowed by a person",
+}
 
 
 def _read_budget(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
@@ -38,12 +44,17 @@ def _read_budget(_: click.Context, __: click.Parameter, given: str | None) -> fl
     type=click.Choice(["auto", "binary", "multiclass", "regression"]),
     default="auto",
     show_default=True,
+    help="The kind of question; auto finds it from the target.",
 )
 @click.option(
-    "--algorithm", type=click.Choice(["auto", "lightgbm", "linear", "mlp"]), default="auto", show_default=True
+    "--algorithm",
+    type=click.Choice(["auto", "lightgbm", "linear", "mlp"]),
+    default="auto",
+    show_default=True,
+    help="Which kind of model; auto tries all and takes the best.",
 )
-@click.option("--budget", callback=_read_budget, metavar="TIME", help="How long it may take, e.g. 5m.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Repeats a training exactly.")
+@click.option("--budget", callback=_read_budget, metavar="TIME", help="How long it may take, e.g. 90s or 5m.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed repeats a training.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Do not learn from this column.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Learn from it although it looks like an id.")
 @click.option("--detach", is_flag=True, help="Do not wait; print the job's id.")
@@ -61,7 +72,7 @@ def train(edge: Edge, detach: bool, drop: tuple[str, ...], keep: tuple[str, ...]
 def _verdict(made: dict[str, Any]) -> str:
     name = f"{made['model']}:{made['version']}"
     lines = [f"{name}  {made['task']}, {made['algorithm']}, {made['seconds']:.1f} s"]
-    lines += [f"  {key:<12} {metric(value)}" for key, value in made["metrics"].items()]
+    lines += figures(made["metrics"])
     lines.append(f"Gate: {made['gate']['verdict']}")
     lines += [f"  {rule['verdict']:<10} {rule['why']}" for rule in made["gate"]["rules"]]
     lines += [f"  note       {note}" for note in made.get("notes", [])]
@@ -70,9 +81,23 @@ def _verdict(made: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def figures(metrics: dict[str, dict[str, float]]) -> list[str]:
+    """Each figure in words, with the range in which it most likely lies."""
+    names = {key: f"{METRICS[key].plain} ({METRICS[key].term})" for key in metrics}
+    width = max(map(len, names.values()), default=0)
+    return [f"  {names[key]:<{width}}  {metric(value)}" for key, value in metrics.items()]
+
+
 def metric(value: dict[str, float]) -> str:
     """A figure with its interval."""
-    return f"{value['value']:.4f}  ({value['low']:.4f} to {value['high']:.4f})"
+    return f"{_rounded(value['value'])}  ({_rounded(value['low'])} to {_rounded(value['high'])})"
+
+
+def _rounded(figure: float) -> str:
+    """Shares to four places, amounts to fewer the larger they are; never with an exponent."""
+    if abs(figure) < 10:
+        return f"{figure:.4f}"
+    return f"{figure:,.2f}" if abs(figure) < 1000 else f"{figure:,.0f}"
 
 
 @click.group()
@@ -89,7 +114,7 @@ def model_ls(edge: Edge) -> None:
         "model": "model",
         "versions": "newest",
         "task": "task",
-        "state": "gate",
+        "state": "state",
         "live": "answering",
         "runtime": "runtime",
     }
@@ -107,7 +132,7 @@ def model_versions(edge: Edge, model: str) -> None:
     rows = edge.call("model.versions", model=model)
     for row in rows:
         name, value = next(iter(row["metrics"].items()))
-        row["quality"] = f"{name} {metric(value)}"
+        row["quality"] = f"{METRICS[name].term} {metric(value)}"
     columns = {
         "version": "version",
         "state": "state",
@@ -119,42 +144,45 @@ def model_versions(edge: Edge, model: str) -> None:
 
 
 @model.command("show")
-@click.argument("model")
+@click.argument("model", metavar="MODEL[:VERSION]")
 @with_edge
 def model_show(edge: Edge, model: str) -> None:
     """Show one version: what it reads and how good it is."""
     found = edge.call("model.show", model=model)
     lines = [
-        f"{found['model']}:{found['version']}  {found['state']}",
+        f"{found['model']}:{found['version']}  {found['state']}: {_STATES[found['state']]}",
         f"predicts   {found['target']} ({found['task']})",
         f"learnt     from {found['dataset']} with {found['algorithm']}",
         f"reads      {', '.join(column['name'] for column in found['signature']['columns'])}",
         f"digest     {found['digest']}",
     ]
-    lines += [f"{name:<10} {metric(value)}" for name, value in found["metrics"].items()]
+    lines += ["How good it is on rows it has never seen:", *figures(found["metrics"])]
+    lines += ["How fast one answer is:"]
     lines += [
-        f"{entry['runtime']:<12} {entry['p50_us']:.1f} us a row"
+        f"  {entry['runtime']:<12} {entry['p50_us']:.1f} microseconds"
         if entry["ok"]
-        else f"{entry['runtime']:<12} no: {entry['why']}"
+        else f"  {entry['runtime']:<12} not possible: {entry['why']}"
         for entry in found["runtimes"]
     ]
     edge.done(found, "\n".join(lines))
 
 
 @model.command("report")
-@click.argument("model")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the report as one HTML page.")
+@click.argument("model", metavar="MODEL[:VERSION]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, readable=False), help="Write the report as one HTML page."
+)
 @with_edge
 def model_report(edge: Edge, model: str, out: Path | None) -> None:
-    """Show what validation found; --out writes it as a page to read or print."""
+    """Show what validation found. --out writes it as a page to read or print."""
     found = edge.call("model.report", model=model)
     if out is not None:
         _write(out, found["html"].encode())
-    gate = found["report"]["gate"]
-    lines = [f"{found['model']}:{found['version']}  gate: {gate['verdict']}"]
+    gate, name = found["report"]["gate"], f"{found['model']}:{found['version']}"
+    lines = [f"{name}  gate: {gate['verdict']}"]
     lines += [f"  {rule['verdict']:<10} {rule['why']}" for rule in gate["rules"]]
     lines.append(
-        f"Written to {out}" if out else "The whole report: falaj model report MODEL --out report.html"
+        f"Written to {out}" if out else f"All of it, as a page: falaj model report {name} --out report.html"
     )
     edge.done(
         {"model": found["model"], "version": found["version"], "report": found["report"]}, "\n".join(lines)
@@ -162,9 +190,12 @@ def model_report(edge: Edge, model: str, out: Path | None) -> None:
 
 
 @model.command("export")
-@click.argument("model")
+@click.argument("model", metavar="MODEL[:VERSION]")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for model.onnx and signature.json."
+    "--out",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="Folder for model.onnx and signature.json.",
 )
 @with_edge
 def model_export(edge: Edge, model: str, out: Path) -> None:
@@ -180,7 +211,7 @@ def model_export(edge: Edge, model: str, out: Path) -> None:
 
 
 @model.command("approve")
-@click.argument("model")
+@click.argument("model", metavar="MODEL[:VERSION]")
 @click.option("--reason", required=True, help="Why this is right; it goes into the audit chain.")
 @with_edge
 def model_approve(edge: Edge, model: str, reason: str) -> None:

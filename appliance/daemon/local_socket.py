@@ -114,7 +114,24 @@ class _Door(socketserver.BaseRequestHandler):
 def receive(connection: socket.socket) -> tuple[dict[str, Any], IO[bytes] | None]:
     """One framed JSON object and the file that came with it, if any."""
     head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 1)
-    file = os.fdopen(descriptors[0], "rb") if descriptors else None
+    file = _opened(descriptors[0]) if descriptors else None
+    try:
+        return _message(connection, head), file
+    except BaseException:
+        if file is not None:
+            file.close()
+        raise
+
+
+def _opened(descriptor: int) -> IO[bytes]:
+    try:
+        return os.fdopen(descriptor, "rb")
+    except OSError as error:
+        os.close(descriptor)
+        raise BadInput("What came with the call is not a file.", "Name one file.") from error
+
+
+def _message(connection: socket.socket, head: bytes) -> dict[str, Any]:
     head += exactly(connection, LENGTH.size - len(head))
     (length,) = LENGTH.unpack(head)
     if length > LONGEST:
@@ -125,7 +142,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], IO[bytes] | None
         body = None
     if not isinstance(body, dict):
         raise BadInput("A call must be a JSON object.", "Use the falaj command.")
-    return body, file
+    return body
 
 
 def _account(uid: int) -> str:

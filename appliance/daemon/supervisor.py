@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +39,7 @@ def run(path: Path) -> None:
     ]
     log.info("Falaj runs from %s; stop it with Ctrl-C", path)
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
+    shutil.rmtree(opened.run_dir, ignore_errors=True)
     lock.close()
 
 

@@ -64,6 +64,8 @@ def file_format(source: BinaryIO, name: str, wanted: str | None) -> str:
     suffix = name.rsplit(".", 1)[-1].lower() if "." in name else ""
     named = wanted or _BY_NAME.get(suffix, "")
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t")[:14].lower().startswith((b"<!doctype html", b"<html")):
+        found = "a web page"
     if found == "zip":
         found = "xlsx" if _is_workbook(source) else "a zip archive"
     if found == "a Windows program" and b"\x00" not in head:

@@ -1,16 +1,14 @@
 """One inference worker's own follower of the registry: holds what the deployment rows say.
 
-A thread looks many times a second (one small file on tmpfs) whether anything was changed, then reads the
-registry and does what is missing: prepares versions beside those that answer, moves one pointer per
-switch, drains and closes what was replaced. What it holds it tells on tmpfs; the roll-out controller
-waits for that. It never writes the registry.
+Whenever the registry has changed, it does what is missing: prepares versions beside those that answer,
+moves one pointer per switch, drains and closes what was replaced. What it holds it tells on tmpfs; the
+roll-out controller waits for that. It never writes the registry.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from appliance import presence
@@ -18,6 +16,7 @@ from appliance.data.signature import Signature
 from appliance.db import Row
 from appliance.errors import FalajError
 from appliance.home import Home
+from appliance.inference.follower import Follower
 from appliance.inference.plane import Artefact, Plane, Served, prepare
 from appliance.registry import deployments, models
 from appliance.registry.deployments import Deployment, DeploymentState
@@ -25,7 +24,6 @@ from appliance.runtimes.proof import Proof
 
 log = logging.getLogger(__name__)
 
-_LOOK = 0.01
 _ALWAYS = 2.0  # look at the registry this often even if nobody said so
 
 
@@ -40,15 +38,14 @@ class Replica:
         self._live: dict[str, Deployment] = {}
         self._prepared: dict[int, Served] = {}
         self._failed: dict[int, str] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="falaj-replica", daemon=True)
+        self._follower = Follower("falaj-replica", home.run_dir, self._look, every=_ALWAYS)
 
     @property
     def ready(self) -> bool:
         return self._is_ready.is_set()
 
     def start(self) -> None:
-        self._thread.start()
+        self._follower.start()
 
     def wait_until_ready(self, seconds: float = 120.0) -> bool:
         """Block until the live versions are loaded (or could not be); False when that took too long."""
@@ -56,27 +53,10 @@ class Replica:
 
     def stop(self) -> None:
         """Say that this worker no longer counts."""
-        self._stop.set()
-        self._thread.join(timeout=5.0)
+        self._follower.stop()
         presence.leave(self._home.run_dir, "inference-worker")
 
-    def _follow(self) -> None:
-        seen, looked = -1, 0.0
-        while not self._stop.is_set():
-            try:
-                now, current = time.monotonic(), presence.generation(self._home.run_dir)
-                if current != seen or now - looked > _ALWAYS:
-                    self._look()
-                    seen, looked = current, now
-            except FalajError as error:
-                log.warning("registry: %s", error.message)
-                self._stop.wait(0.5)
-            except Exception:
-                log.exception("following the registry failed")
-                self._stop.wait(0.5)
-            self._stop.wait(_LOOK)
-
-    def _look(self) -> None:
+    def _look(self, stamp: int) -> None:
         wanted = deployments.serving(self._home.registry)
         for deployment in wanted:
             if deployment.state is DeploymentState.LIVE:

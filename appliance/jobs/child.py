@@ -37,8 +37,11 @@ class Attempt:
     def commit(self, result: Row) -> Iterator[Transaction]:
         """One transaction for what the job made and for its success.
 
-        Raises Conflict, leaving nothing, when the job was taken back meanwhile.
+        From here on the job can't be stopped gently: a Cancelled raised just behind the commit would make
+        the body clean up what is registered by now. Raises Conflict, leaving nothing, when the job was
+        taken back meanwhile.
         """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with self.store.write() as tx:
             yield tx
             ledger.succeed(tx, self.job, result)

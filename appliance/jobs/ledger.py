@@ -195,7 +195,7 @@ def request_cancel(store: Store, id: str, by: str) -> Job:
             raise Conflict(f"Job {id} has already ended: {job.state}.", f"See: falaj job show {id}")
         tx.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", (id,))
         if job.state is JobState.QUEUED:
-            _end(tx, job, JobState.CANCELLED, error=_cancelled(job))
+            _end(tx, job, JobState.CANCELLED, error=_cancelled())
         tx.audit(by, "job.cancel", f"job:{id}", {})
         return find(tx, id)
 
@@ -213,7 +213,7 @@ def reconcile(store: Store) -> list[str]:
 
 def _release(tx: Transaction, job: Job, *, counted: bool) -> JobState:
     if job.cancel_requested:
-        _end(tx, job, JobState.CANCELLED, error=_cancelled(job))
+        _end(tx, job, JobState.CANCELLED, error=_cancelled())
         return JobState.CANCELLED
     if counted and job.attempts >= job.max_attempts:
         error = FalajError(
@@ -260,8 +260,8 @@ def _lease_holds(job: Job) -> bool:
     return lives(job.lease_owner or "")
 
 
-def _cancelled(job: Job) -> Row:
-    error = Cancelled("The job was cancelled.", f"Start it again when you want it: {job.kind} {job.subject}")
+def _cancelled() -> Row:
+    error = Cancelled("The job was cancelled.", "Start it again when you want it.")
     return error.as_json() | {"kind": "Cancelled"}
 
 

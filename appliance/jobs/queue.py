@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from huey import SqliteHuey
 from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
+
+log = logging.getLogger(__name__)
 
 
 class _JsonSerializer(Serializer):  # type: ignore[misc]
@@ -52,8 +55,11 @@ class Queue:
         self._task = self._huey.task(retries=0)(run_job)
 
     def wake(self, job: str) -> None:
-        """Tell some worker that this job waits."""
-        self._task(job)
+        """Tell some worker that this job waits. A lost call only delays it to the next round."""
+        try:
+            self._task(job)
+        except sqlite3.Error as error:
+            log.warning("job %s waits for the next round: queue.db: %s", job, error)
 
     def is_empty(self) -> bool:
         return int(self._huey.pending_count()) == 0

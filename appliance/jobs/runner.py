@@ -21,7 +21,15 @@ from pathlib import Path
 import psutil
 
 from appliance.db import Store
-from appliance.errors import Cancelled, Conflict, DeadlineExceeded, FalajError, TooLarge
+from appliance.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    FalajError,
+    NoSpace,
+    Overloaded,
+    TooLarge,
+)
 from appliance.jobs import ledger, progress
 from appliance.jobs.child import INTERRUPTED
 from appliance.jobs.ledger import Job
@@ -98,9 +106,18 @@ class Runner:
             if (used := _memory(child.pid)) > self.memory_bytes:
                 return self._end(job, child, _too_big(used, self.memory_bytes))
             if now - beaten > self.heartbeat:
-                ledger.heartbeat(self.store, job, self.lease)
+                self._beat(job)
                 beaten = now
         self._settle(job, child.returncode)
+
+    def _beat(self, job: Job) -> None:
+        """Extend the lease. A full disk or a long write elsewhere is no reason to end the child: it may be
+        the one that frees the space, and nobody else could write down that the lease has passed.
+        """
+        try:
+            ledger.heartbeat(self.store, job, self.lease)
+        except (NoSpace, Overloaded) as error:
+            log.warning("job %s: no sign of life could be written: %s", job.id, error.message)
 
     def _settle(self, job: Job, code: int) -> None:
         """A child that ended by itself has written its row, unless it crashed."""

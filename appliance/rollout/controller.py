@@ -58,16 +58,16 @@ def deploy(home: Home, version: Version, runtime: str, by: str) -> Row:
         tx.audit(by, "deployment.begin", f"model:{version.model}", detail | {"deployment": id})
     presence.poke(home.run_dir)
     try:
-        _wait(home, version.model, lambda replica: _is_prepared(replica, id))
+        _wait(home, version.model, lambda replica: _is_prepared(replica, id, version.reference))
+        before = {replica.process: replica.errors for replica in replicas(home, version.model)}
+        with home.registry.write() as tx:
+            deployments.switch(tx, id, version.model)
+            tx.audit(by, "deployment.switch", f"model:{version.model}", detail | {"deployment": id})
     except FalajError as error:
         _give_up(home, id, version.model, error.message, by)
         raise
-    before = {replica.process: replica.errors for replica in replicas(home, version.model)}
-    with home.registry.write() as tx:
-        deployments.switch(tx, id, version.model)
-        tx.audit(by, "deployment.switch", f"model:{version.model}", detail | {"deployment": id})
     presence.poke(home.run_dir)
-    _wait(home, version.model, lambda replica: replica.live == id)
+    _wait(home, version.model, lambda replica: replica.live == id or _is_over(home, version.model, id))
     after = replicas(home, version.model)
     dropped = sum(replica.errors - before.get(replica.process, replica.errors) for replica in after)
     seconds = round(time.monotonic() - started, 3)
@@ -100,7 +100,7 @@ def undeploy(home: Home, model: str, by: str) -> Row:
         deployments.retire(tx, current.id)
         tx.audit(by, "deployment.retire", f"model:{model}", {"deployment": current.id})
     presence.poke(home.run_dir)
-    _wait(home, model, lambda replica: replica.live is None)
+    _wait(home, model, lambda replica: replica.live != current.id)
     return {"model": model, "deployment": current.id, "state": "retired"}
 
 
@@ -132,12 +132,19 @@ def replicas(home: Home, model: str) -> list[Replica]:
     return found
 
 
-def _is_prepared(replica: Replica, id: int) -> bool:
+def _is_prepared(replica: Replica, id: int, reference: str) -> bool:
     if why := replica.failed.get(str(id)):
         raise FalajError(
-            f"The version can't be served: {why}", "The version that answered before still does."
+            f"{reference} can't be served: {why}",
+            "What answered before still does. To see what is damaged: falaj doctor",
         )
     return id in (replica.prepared, replica.live)
+
+
+def _is_over(home: Home, model: str, id: int) -> bool:
+    """Whether a later deployment (or an undeploy) took over already, so that no worker will show this one."""
+    current = deployments.live(home.registry, model)
+    return current is None or current.id != id
 
 
 def _wait(home: Home, model: str, done: Callable[[Replica], bool]) -> None:

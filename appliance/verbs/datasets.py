@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import IO, Any
 
 from appliance.app import App
-from appliance.blobs import copy_sealed
+from appliance.blobs import BlobWriter, copy_sealed, is_full
 from appliance.data.options import ImportOptions
 from appliance.db import Row
 from appliance.errors import BadInput, Conflict, NoSpace, TooLarge
@@ -30,7 +30,7 @@ def add(app: App, call: Call) -> Row:
     key = app.home.keys.key("blobs")
     limit = app.home.config.data.max_file_mb << 20
     with app.home.blobs.writer(key) as writer:
-        if not copy_sealed(call.file, writer, limit):
+        if not _copy(call.file, filename, writer, limit):
             raise TooLarge(
                 f"The file is larger than {app.home.config.data.max_file_mb} MiB.",
                 "Split it, or raise data.max_file_mb in falaj.toml.",
@@ -61,7 +61,10 @@ def profile(app: App, call: Call) -> Row:
 
 def rm(app: App, call: Call) -> Row:
     """Remove one version of a dataset. Raises Conflict while a model was trained on it."""
-    dataset = _named(app, call)
+    name, version = parse_reference(call.text("dataset"), "dataset")
+    if version is None:
+        raise BadInput("Say which version to remove.", f"For example: falaj dataset rm {name}:1")
+    dataset = datasets.find(app.home.registry, name, version)
     with app.home.registry.write() as tx:
         used = models.runs_on(tx, dataset.name, dataset.version)
         if used:
@@ -86,6 +89,18 @@ def _read_options(call: Call) -> ImportOptions:
     given = dict(call.mapping("options"))
     missing = given.pop("missing", [])
     return ImportOptions.from_json(given).also_missing(missing)
+
+
+def _copy(file: IO[bytes], filename: str, writer: BlobWriter, limit: int) -> bool:
+    try:
+        return copy_sealed(file, writer, limit)
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise BadInput(
+            f"'{filename}' can't be read: {error.strerror or error}.",
+            "Copy it elsewhere, then import the copy.",
+        ) from error
 
 
 def _check_space(app: App) -> None:

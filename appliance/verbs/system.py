@@ -11,7 +11,8 @@ from appliance.app import App
 from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.registry import models
+from appliance.registry import deployments, models
+from appliance.registry.deployments import Deployment, DeploymentState
 from appliance.verbs.call import Call
 
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
@@ -37,7 +38,9 @@ def _role(home: Home, name: str, kind: str) -> Row:
     }
     if name == "inference":
         settings = home.config.inference
-        served = {model: told["version"] for body in found for model, told in body["models"].items()}
+        served = {
+            model: told["version"] for body in found for model, told in body["models"].items() if told["live"]
+        }
         role |= {
             "address": f"http://{settings.host}:{settings.port}",
             "workers": len(found),
@@ -72,6 +75,7 @@ def examine(home: Home) -> list[Check]:
         ("blobs", _check_blobs),
         ("disk", _check_disk),
         ("roles", _check_roles),
+        ("deployed", _check_deployed),
     ]
     found = []
     for name, check in checks:
@@ -131,3 +135,28 @@ def _check_roles(home: Home) -> Check:
             "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
         )
     return Check("roles", True, "inference, admin and worker are running")
+
+
+def _check_deployed(home: Home) -> Check:
+    """Every worker that runs must answer for every version that the registry calls live."""
+    wanted = {
+        one.id: f"{one.model}:{one.version}" for one in deployments.serving(home.registry) if _live(one)
+    }
+    missing = set()
+    for body in presence.present(home.run_dir, "inference-worker"):
+        held = {told["live"] for told in body["models"].values()}
+        missing |= {wanted[id] + _why(body, id) for id in wanted if id not in held}
+    if missing:
+        return Check(
+            "deployed", False, f"not answering: {'; '.join(sorted(missing))}", "Deploy another version."
+        )
+    return Check("deployed", True, f"{len(wanted)} deployed versions")
+
+
+def _why(body: Row, id: int) -> str:
+    why = body["failed"].get(str(id), "")
+    return f" ({why.rstrip('.')})" if why else ""
+
+
+def _live(deployment: Deployment) -> bool:
+    return deployment.state is DeploymentState.LIVE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -42,11 +41,7 @@ def main() -> int:
     if job.attempts != int(sys.argv[3]) or job.ended:
         return 0  # it was taken back before we began
     body = BODIES[job.kind]
-    code = run_body(home.registry, job, Progress(home.run_dir, job.id), lambda attempt: body(home, attempt))
-    if code == 0 and "source" in job.payload:
-        with contextlib.suppress(OSError):
-            home.blobs.remove(job.payload["source"])
-    return code
+    return run_body(home.registry, job, Progress(home.run_dir, job.id), lambda attempt: body(home, attempt))
 
 
 if __name__ == "__main__":

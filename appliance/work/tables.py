@@ -18,6 +18,7 @@ from appliance.data.signature import Signature
 from appliance.data.snapshot import read_chunks
 from appliance.data.splits import holdout
 from appliance.data.types import DatasetColumn
+from appliance.errors import Corrupted
 from appliance.home import Home
 from appliance.registry.datasets import Dataset
 from appliance.training import tasks
@@ -88,4 +89,8 @@ def open_table(home: Home, dataset: Dataset, target: str, task: str, seed: int) 
 
 def _frames(home: Home, dataset: Dataset, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
     key = home.keys.unwrap(dataset.data_key, f"dataset:{dataset.digest}")
-    return read_chunks((home.blobs.get(chunk["digest"], key) for chunk in dataset.manifest), columns)
+    chunks = (home.blobs.get(chunk["digest"], key) for chunk in dataset.manifest)
+    try:
+        yield from read_chunks(chunks, columns)
+    except Corrupted as error:
+        raise Corrupted(f"The dataset {dataset.reference} is damaged. {error.message}", error.hint) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +98,7 @@ def train(home: Home, attempt: Attempt) -> None:
 
 
 def _register(home: Home, attempt: Attempt, made: Candidate) -> None:
-    """Write the blobs, then commit everything that refers to them."""
-    payload, dataset = attempt.job.payload, made.table.dataset
-    model, run_id = payload["model"], f"r{attempt.job.id}"
-    ran_on = environment(home.config.training_threads)
-    verdict = made.found.gate.verdict
+    """Write the blobs, then commit everything that refers to them; without the commit, the blobs go again."""
     sizes: dict[str, int] = {}
 
     def put(content: bytes) -> str:
@@ -109,6 +106,21 @@ def _register(home: Home, attempt: Attempt, made: Candidate) -> None:
         sizes[digest] = size
         return digest
 
+    try:
+        _commit(home, attempt, made, put, sizes)
+    except BaseException:
+        for digest in sizes:
+            home.blobs.remove(digest)
+        raise
+
+
+def _commit(
+    home: Home, attempt: Attempt, made: Candidate, put: Callable[[bytes], str], sizes: dict[str, int]
+) -> None:
+    payload, dataset = attempt.job.payload, made.table.dataset
+    model, run_id = payload["model"], f"r{attempt.job.id}"
+    ran_on = environment(home.config.training_threads)
+    verdict = made.found.gate.verdict
     graph, proof = put(made.exported.graph), put(made.exported.proof.pack())
     bins = put(json.dumps(made.reference).encode())
     parameters = {name: payload[name] for name in ("task", "algorithm", "seed", "budget", "drop", "keep")}

@@ -115,6 +115,7 @@ def test_what_is_wrong_is_said_with_its_line(text: str, message: str, refused: R
         (b"PK\x03\x04" + bytes(500), "is a zip archive, not a table"),
         (b"\x1f\x8b\x08" + bytes(500), "is a gzip archive, not a table"),
         (b"%PDF-1.7\n" + bytes(500), "is a PDF document, not a table"),
+        (b"<!DOCTYPE html>\n<html><body>x</body></html>", "is a web page, not a table"),
         (bytes(range(256)) * 20, "is not a table of text"),
         (b"a,b\n1,2\n" * 50_000 + b"\x00\x01,3\n", "Line 100001: this is not text."),
     ],
