@@ -36,6 +36,8 @@ def main() -> int:
     except FalajError as error:
         print(f"falaj: {error.message}\n       {error.hint}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while it still starts
+        return 130
     return 0
 
 

@@ -45,9 +45,11 @@ class Family:
     stopping: bool = False
 
     def run(self, stop_after: float) -> None:
-        """Keep all children running until SIGTERM or SIGINT, then stop them; at most `stop_after` seconds."""
+        """Keep all children running until SIGTERM, SIGINT or SIGHUP, then stop them (`stop_after` seconds)."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and no nohup
+            signal.signal(signal.SIGHUP, self._on_signal)
         while not self.stopping:
             for child in self.children:
                 self._tend(child)
@@ -77,6 +79,7 @@ class Family:
             [sys.executable, "-m", "appliance.daemon", *child.arguments, "--home", str(self.home)],
             pass_fds=child.fds,
             stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for this process alone: it then stops the others in good order
             env=os.environ | {"FALAJ_PARENT": str(os.getpid())},
         )
 

@@ -17,7 +17,8 @@ def write_large(path: Path) -> int:
     """A table of 1 GB: numbers, words, quotes, dates and gaps; the number of its rows."""
     block = "".join(
         f"{i},{(i * 7919) % 100_003 / 8},{['north', 'south', 'east', 'west'][i % 4]},"
-        f'"street {i % 977}, door {i % 13}",{1 + i % 12}/{1 + i % 28}/202{i % 6},{"" if i % 11 == 0 else i % 5}\n'
+        f'"street {i % 977}, door {i % 13}",{1 + i % 12}/{1 + i % 28}/202{i % 6},'
+        f"{'' if i % 11 == 0 else i % 5}\n"
         for i in range(100_000)
     ).encode()
     times = -(-GIGABYTE // len(block))

@@ -167,7 +167,7 @@ def test_an_appliance_of_an_ordinary_account() -> None:
         process.terminate()
         assert process.wait(20) == 0
         shutil.rmtree(folder)
-        shutil.rmtree(run_dir)
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def converse(door: Path, raw: bytes) -> dict[str, Any] | None:
@@ -234,7 +234,6 @@ def test_silent_callers_hold_nobody_up(appliance: Appliance, door: Path) -> None
     with contextlib.ExitStack() as stack:
         for number in range(200):
             connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-            connection.settimeout(10)
             connection.connect(str(door))
             if number % 2:
                 connection.sendall(LENGTH.pack(500) + b'{"verb":')
@@ -292,8 +291,7 @@ def test_secrets_are_nowhere_to_be_read(new_appliance: Callable[..., Appliance],
     assert appliance.ask("/predict/secret", {"rows": [{"x": "?"}]}, token).status == 422
     assert appliance.ask("/predict/secret", row, token[:-1]).status == 401
     appliance.json("predict", "secret", "--row", json.dumps(row["rows"][0]))
-    appliance.json("audit", "export", "--out", str(tmp_path / "audit.jsonl"))
-    for command in ("token ls", "audit ls", "job ls", "doctor", "status", f"job logs {started['job']}"):
+    for command in ("token ls", "audit export", "job ls", "doctor", "status", f"job logs {started['job']}"):
         told = appliance.falaj(*command.split(), "--json").stdout.encode()
         assert [name for name, secret in secrets.items() if secret in told] == [], command
     _nowhere_in_processes(appliance, secrets)
