@@ -43,12 +43,12 @@ python_for_venv() {
 # One virtual environment, made anew whenever a lock has changed.
 make_venv() {
     local wanted have
-    wanted=$(cat "$@" pyproject.toml | sha256sum | cut -d' ' -f1)
+    wanted=$({ cat "$@"; /usr/bin/python3 -V; pwd; } 2>&1 | sha256sum | cut -d' ' -f1)
     have=$(cat .venv/.locked 2>/dev/null || true)
     [ "$wanted" = "$have" ] && return
     python_for_venv
     say "Setting up .venv (the first time takes a minute or two) ..."
-    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear .venv
     rm -f .venv/.locked
     local lock
     for lock in "$@"; do
@@ -93,7 +93,7 @@ try() {
 wait_until_ready() {
     local _
     for _ in $(seq 300); do
-        .venv/bin/falaj status --json 2>/dev/null | grep -q '"ready": true' && return
+        .venv/bin/falaj status --json 2>/dev/null | grep -q '^{"ready": true' && return
         if ! kill -0 "$APPLIANCE" 2>/dev/null; then
             tail -n 2 "$1" >&2
             exit 1

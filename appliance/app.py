@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance import home
+from appliance.db import Row, Transaction
 from appliance.home import Home
 from appliance.jobs import ledger
 from appliance.jobs.ledger import NewJob
@@ -18,12 +20,19 @@ class App:
 
     home: Home
     queue: Queue
+    leading: set[int] = field(default_factory=set)  # deployments that this process leads now
 
-    def start_job(self, kind: str, subject: str, payload: dict[str, object], by: str) -> str:
-        """Acknowledge a job and wake a worker; its id."""
+    def new_job(self, kind: str, subject: str, payload: Row, seconds: float = 0.0) -> NewJob:
+        """A job as the settings bound it; one that is expected to take `seconds` gets time enough."""
         settings = self.home.config.jobs
-        job = NewJob(kind, subject, payload, settings.attempts, settings.timeout)
+        return NewJob(kind, subject, payload, settings.attempts, max(settings.timeout, 2 * seconds + 600.0))
+
+    def start_job(
+        self, job: NewJob, by: str, check: Callable[[Transaction], object] = lambda tx: None
+    ) -> str:
+        """Acknowledge a job and wake a worker; its id. `check` may refuse it, in the same transaction."""
         with self.home.registry.write() as tx:
+            check(tx)
             id = ledger.add(tx, job, by)
         self.queue.wake(id)
         return id

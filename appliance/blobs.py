@@ -16,7 +16,7 @@ import io
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -101,14 +101,22 @@ class Blobs:
         except OSError:
             return False
 
+    def require(self, digests: Iterable[str]) -> None:
+        """Raise Corrupted unless all of these are there: for the transaction that begins to refer to them."""
+        for digest in digests:
+            if not self.path(digest).exists():
+                raise Corrupted(f"The stored file {digest[:12]} is gone.", "Try again; see: falaj doctor")
+
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
 
     def sweep(self, known: set[str], older_than: float) -> int:
-        """Delete what no row owns (left by a crash) and is older than `older_than` (epoch seconds)."""
+        """Delete what no row owns and is older than `older_than` (epoch seconds) or left by a dead writer."""
         removed = 0
         for path in self.folder.glob("**/*"):
-            if path.is_file() and path.name not in known and path.stat().st_mtime < older_than:
+            if not path.is_file() or path.name in known:
+                continue
+            if _is_abandoned(path.name) or path.stat().st_mtime < older_than:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
@@ -216,6 +224,12 @@ class _Unsealer(io.RawIOBase):
 
 
 _RESTORE = "Restore it from a backup; falaj doctor lists everything that is damaged."
+
+
+def _is_abandoned(name: str) -> bool:
+    """Whether this is the temporary file of a process that is gone (`.pid.random`)."""
+    pid = name[1:].partition(".")[0]
+    return name.startswith(".") and pid.isdigit() and not Path(f"/proc/{pid}").exists()
 
 
 def _nonce(prefix: bytes, index: int, last: bool) -> bytes:

@@ -24,59 +24,71 @@ SYSTEM_HOME = Path("/var/lib/falaj")
 SYSTEM_CONFIG = Path("/etc/falaj/falaj.toml")
 
 
-def _setting(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _setting(default: Any, help: str, low: float = 0, high: float = 1e9) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+def _port(default: int, help: str) -> Any:
+    return _setting(default, help, 1, 65_535)
 
 
 @dataclass(frozen=True)
 class InferenceSettings:
     host: str = _setting("127.0.0.1", "address the endpoint listens on")
-    port: int = _setting(7601, "port of the endpoint (HTTP)")
-    grpc_port: int = _setting(7602, "port of the endpoint (gRPC)")
-    workers: int = _setting(0, "worker processes; 0 means one less than the processor cores, at least one")
-    max_body_mb: int = _setting(32, "largest request body in MiB; a larger one is answered 413")
-    body_deadline: float = _setting(10.0, "seconds a request body may take to arrive")
-    request_deadline: float = _setting(30.0, "seconds a request may take as a whole")
-    max_in_flight: int = _setting(512, "requests a worker takes on at once; one more is answered 429")
-    drain_seconds: float = _setting(30.0, "seconds that running requests get to end when a worker stops")
+    port: int = _port(7601, "port of the endpoint (HTTP)")
+    grpc_port: int = _port(7602, "port of the endpoint (gRPC)")
+    workers: int = _setting(
+        0, "worker processes; 0 means one less than the processor cores, at least one", 0, 256
+    )
+    max_body_mb: int = _setting(32, "largest request body in MiB; a larger one is answered 413", 1, 4096)
+    body_deadline: float = _setting(10.0, "seconds a request body may take to arrive", 0.1, 3600)
+    request_deadline: float = _setting(30.0, "seconds a request may take as a whole", 0.1, 3600)
+    max_in_flight: int = _setting(
+        512, "requests a worker takes on at once; one more is answered 429", 1, 65536
+    )
+    drain_seconds: float = _setting(
+        30.0, "seconds that running requests get to end when a worker stops", 0, 3600
+    )
 
 
 @dataclass(frozen=True)
 class AdminSettings:
     host: str = _setting("127.0.0.1", "address the admin page listens on")
-    port: int = _setting(7600, "port of the admin page and the management API")
+    port: int = _port(7600, "port of the admin page and the management API")
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    jobs: int = _setting(2, "jobs that run at the same time")
+    jobs: int = _setting(2, "jobs that run at the same time", 1, 64)
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    lease: float = _setting(20.0, "seconds after which a job whose worker went silent is taken over")
-    heartbeat: float = _setting(4.0, "seconds between two signs of life of a running job")
-    attempts: int = _setting(3, "how often a job is started before it is given up")
-    timeout: float = _setting(3600.0, "seconds a job may run")
+    lease: float = _setting(20.0, "seconds after which a job whose worker went silent is taken over", 2, 3600)
+    heartbeat: float = _setting(4.0, "seconds between two signs of life of a running job", 0.1, 1800)
+    attempts: int = _setting(3, "how often a job is started before it is given up", 1, 100)
+    timeout: float = _setting(3600.0, "seconds a job may run", 1, 604800)
     memory_mb: int = _setting(0, "memory a job may use in MiB; 0 means three quarters of the machine's")
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    threads: int = _setting(0, "processor cores that training may use; 0 means all")
-    budget: float = _setting(300.0, "seconds that one training run may take")
+    threads: int = _setting(0, "processor cores that training may use; 0 means all", 0, 1024)
+    budget: float = _setting(300.0, "seconds that one training run may take", 1, 86400)
 
 
 @dataclass(frozen=True)
 class GateSettings:
-    latency_budget_us: float = _setting(5000.0, "microseconds that one prediction may take at the median")
-    min_rows: int = _setting(50, "hold-out rows below which the gate does not decide")
+    latency_budget_us: float = _setting(
+        5000.0, "microseconds that one prediction may take at the median", 1, 1000000000.0
+    )
+    min_rows: int = _setting(50, "hold-out rows below which the gate does not decide", 1, 1000000000.0)
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    max_file_mb: int = _setting(8192, "largest file that is imported, in MiB")
-    min_free_mb: int = _setting(64, "free disk space in MiB below which no import is begun")
+    max_file_mb: int = _setting(8192, "largest file that is imported, in MiB", 1, 1000000.0)
+    min_free_mb: int = _setting(64, "free disk space in MiB below which no import is begun", 1, 1000000.0)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -105,11 +117,9 @@ class Config:
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, heartbeats and progress: always on tmpfs, one folder a home."""
-        if told := os.environ.get("FALAJ_RUN_DIR") or os.environ.get("RUNTIME_DIRECTORY"):
-            return Path(told)
+        """Sockets, heartbeats and progress: a folder of this home alone, on tmpfs or in FALAJ_RUN_DIR."""
         digest = hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:12]
-        return Path("/dev/shm") / f"falaj-{digest}"
+        return Path(os.environ.get("FALAJ_RUN_DIR", "/dev/shm")) / f"falaj-{digest}"
 
     @property
     def inference_workers(self) -> int:
@@ -152,6 +162,11 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
         ) from error
     _read_environment(environment, given)
     config = Config(home=home, **{section: SECTIONS[section](**values) for section, values in given.items()})
+    if config.jobs.heartbeat > config.jobs.lease / 2:
+        raise BadInput(
+            "jobs.heartbeat must be at most half of jobs.lease.",
+            f"They are {config.jobs.heartbeat:g} and {config.jobs.lease:g} seconds: mend one in falaj.toml.",
+        )
     for section, host in (("inference", config.inference.host), ("admin", config.admin.host)):
         _check_address(section, host)
     return config
@@ -172,17 +187,18 @@ def _read_file(path: Path, given: dict[str, dict[str, Any]]) -> None:
 
 
 def _read_environment(environment: Mapping[str, str], given: dict[str, dict[str, Any]]) -> None:
-    for section, key, *_ in settings():
-        name = f"FALAJ_{section}_{key}".upper()
-        if name in environment:
-            given[section][key] = _typed(section, key, environment[name], name)
+    for name, value in environment.items():
+        section, _, key = name.removeprefix("FALAJ_").lower().partition("_")
+        if name.startswith("FALAJ_") and section in SECTIONS:
+            given[section][key] = _typed(section, key, value, name)
 
 
 def _typed(section: str, key: str, value: Any, where: str) -> Any:
-    kinds = {name: kind for part, name, kind, *_ in settings() if part == section}
-    if key not in kinds:
-        raise BadInput(f"{where} has an unknown setting '{section}.{key}'.", _nearest(key, kinds))
-    kind = kinds[key]
+    entries = {entry.name: entry for entry in dataclasses.fields(SECTIONS[section])}
+    if key not in entries:
+        raise BadInput(f"{where} has an unknown setting '{section}.{key}'.", _nearest(key, entries))
+    kind: type = type(entries[key].default)
+    bounds = entries[key].metadata
     try:
         if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
             raise ValueError
@@ -194,8 +210,11 @@ def _typed(section: str, key: str, value: Any, where: str) -> Any:
             f"The setting '{section}.{key}' must be {_KINDS[kind]}. Got {value!r} instead.",
             f"Mend it in {where}.",
         ) from error
-    if kind in (int, float) and not 0 <= typed < 1e9:
-        raise BadInput(f"The setting '{section}.{key}' is out of range: {value!r}.", f"Mend it in {where}.")
+    if kind is not str and not bounds["low"] <= typed <= bounds["high"]:
+        raise BadInput(
+            f"The setting '{section}.{key}' must be from {bounds['low']:g} to {bounds['high']:g}.",
+            f"It is {value!r} in {where}: mend it there.",
+        )
     return typed
 
 

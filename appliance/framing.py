@@ -8,11 +8,19 @@ from pathlib import Path
 
 LENGTH = struct.Struct(">I")
 LONGEST = 64 << 20
+_CREDENTIALS = struct.Struct("3i")
 
 
 def socket_path(run_dir: Path) -> Path:
     """Where the appliance of a run folder listens for its own command line."""
     return run_dir / "falaj.sock"
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The account of the process at the other end, as the kernel knows it (SO_PEERCRED, unix(7))."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(raw)[1]
+    return uid
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:

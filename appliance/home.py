@@ -15,8 +15,9 @@ from appliance import clock, config, keys
 from appliance.blobs import Blobs, told_when_full
 from appliance.config import Config
 from appliance.db import Store
+from appliance.db.audit import HEAD_FILE
 from appliance.db.migrations import registry, telemetry
-from appliance.errors import FalajError
+from appliance.errors import Corrupted, FalajError
 from appliance.keys import KeyRing
 
 
@@ -50,9 +51,9 @@ class Home:
 
 def create(path: Path) -> Home:
     """Make the home if it isn't there yet, and bring its databases up to date."""
+    make_folder(path)
     with told_when_full():
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             settings = config.load(path)
             ring = keys.create_keys(path)
             prepare_run_dir(settings.run_dir)
@@ -62,13 +63,30 @@ def create(path: Path) -> Home:
             ) from error
         except (FileExistsError, NotADirectoryError) as error:
             raise FalajError(f"{path} is not a folder.", "Choose another --home.") from error
-    home = _assemble(settings, ring)
+    _refuse_lost_registry(path)
+    home = _assemble(settings, ring, create=True)
     home.registry.migrate(registry)
     home.telemetry.migrate(telemetry)
     if home.registry.one("SELECT 1 FROM audit LIMIT 1") is None:
         with home.registry.write() as tx:
             tx.audit("system", "appliance.create", "appliance", {"at": clock.now()})
     return home
+
+
+def make_folder(path: Path) -> None:
+    """Make the data directory, readable by its owner only. Raises FalajError when it can't be."""
+    with told_when_full():
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_uid == os.geteuid():
+                path.chmod(0o700)
+            for folder in ("keys", "blobs", "logs"):
+                (path / folder).mkdir(mode=0o700, exist_ok=True)
+            keys.sync_folder(path)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise FalajError(
+                f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
+            ) from error
 
 
 def open_home(path: Path) -> Home:
@@ -85,12 +103,21 @@ def prepare_run_dir(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _assemble(settings: Config, ring: KeyRing) -> Home:
+def _refuse_lost_registry(path: Path) -> None:
+    """An empty registry beside existing data would look like a fresh start, and everything be swept away."""
+    if not (path / "registry.db").exists() and (path / HEAD_FILE).exists():
+        raise Corrupted(
+            f"{path} holds an appliance's data, but its registry.db is missing.",
+            "Restore registry.db from a backup; nothing has been changed.",
+        )
+
+
+def _assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
     path = settings.home
     return Home(
         config=settings,
         keys=ring,
-        registry=Store(path / "registry.db", ring.key("registry"), ring.key("audit")),
-        telemetry=Store(path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL"),
+        registry=Store(path / "registry.db", ring.key("registry"), ring.key("audit"), create=create),
+        telemetry=Store(path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL", create=create),
         blobs=Blobs(path / "blobs"),
     )

@@ -63,12 +63,13 @@ def create_keys(home: Path) -> KeyRing:
     """
     folder = home / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / "master.key").exists():
-        if (home / "registry.db").exists():
+    for name in ("master.key", "wrapped.json"):
+        if (home / "registry.db").exists() and not (folder / name).exists():
             raise Corrupted(
-                "The data directory has a registry but no keys/master.key, so nothing in it can be read.",
-                "Restore keys/master.key from a backup; without it the data is lost.",
+                f"The data directory has a registry but no keys/{name}, so nothing in it can be read.",
+                f"Restore keys/{name} from a backup; without it the data is lost.",
             )
+    if not (folder / "master.key").exists():
         write_file(folder / "master.key", new_key())
     if not (folder / "wrapped.json").exists():
         ring = KeyRing(_read_master(folder), {})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ _LOOK = 0.005
 def announce(run_dir: Path, role: str, body: Row) -> None:
     """Say what this process does now. Roles: inference-worker, tokens, admin, worker."""
     folder = run_dir / "presence"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{role}.{os.getpid()}.json"
     content = {"role": role, "pid": os.getpid(), "process": process_name(os.getpid()), **body}
     temporary = path.with_suffix(".new")
@@ -51,11 +52,16 @@ def present(run_dir: Path, role: str) -> list[Row]:
 
 def poke(run_dir: Path) -> int:
     """Tell every process that the registry has changed; the stamp of this change."""
-    stamp = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    stamp = stamp_now()
     temporary = run_dir / f".generation.{os.getpid()}.{threading.get_ident()}"
     temporary.write_text(str(stamp))
-    temporary.rename(run_dir / "generation")
+    temporary.rename(run_dir / "generation")  # of two at once either may end up there: both are seen as new
     return stamp
+
+
+def stamp_now() -> int:
+    """Nanoseconds since this boot: a look at the registry that begins now sees every earlier change."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def generation(run_dir: Path) -> int:
@@ -74,3 +80,13 @@ def wait_until_seen(run_dir: Path, role: str, stamp: int, seconds: float = 5.0) 
             return False
         time.sleep(_LOOK)
     return True
+
+
+def clear(run_dir: Path) -> None:
+    """Remove what this appliance keeps in its run folder; it has stopped."""
+    for name in ("presence", "jobs"):
+        shutil.rmtree(run_dir / name, ignore_errors=True)
+    for name in ("generation", "local.token", "falaj.sock"):
+        (run_dir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        run_dir.rmdir()

@@ -13,16 +13,22 @@ _START_TIME = 19  # field 22 of proc(5), counted after the command's name
 
 def process_name(pid: int) -> str:
     """A process as `pid:start`, which a later process with the same id doesn't share. Raises OSError."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return f"{pid}:{stat.rpartition(')')[2].split()[_START_TIME]}"
+    return f"{pid}:{_stat(pid)[_START_TIME]}"
 
 
 def lives(name: str) -> bool:
-    """Whether the very process of that name still runs."""
+    """Whether the very process of that name still runs; one that only waits to be reaped does not."""
+    pid = name.partition(":")[0]
     try:
-        return process_name(int(name.partition(":")[0])) == name
+        stat = _stat(int(pid))
     except (OSError, ValueError):
         return False
+    return f"{pid}:{stat[_START_TIME]}" == name and stat[0] not in "ZX"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5) stat from the state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def die_with_parent() -> None:

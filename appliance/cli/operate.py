@@ -27,13 +27,16 @@ def run(edge: Edge) -> None:
 def status(edge: Edge) -> None:
     """Say whether everything is running."""
     found = edge.call("status")
-    lines = ["All is well." if found["ready"] else "Not everything is running; see: falaj doctor", ""]
+    lost = found["roles"]["inference"]["lost"]
+    well = found["ready"] and not lost
+    lines = ["All is well." if well else "Not everything is well; see: falaj doctor", ""]
     for name, role in found["roles"].items():
         mark = "ready" if role["ready"] else "NOT READY"
         lines.append(f"{name:<10} {mark:<10} {role.get('address', '')}".rstrip())
     served = found["roles"]["inference"]["serving"]
     lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
+    lines += [f"  {name} DOES NOT ANSWER: {why}" for name, why in sorted(lost.items())]
     edge.done(found, "\n".join(lines))
 
 

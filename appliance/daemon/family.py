@@ -45,7 +45,7 @@ class Family:
     stopping: bool = False
 
     def run(self, stop_after: float) -> None:
-        """Keep all children running until SIGTERM, SIGINT or SIGHUP, then stop them (`stop_after` seconds)."""
+        """Keep all children running until SIGTERM, SIGINT or SIGHUP; they then get `stop_after` seconds."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and no nohup

@@ -14,19 +14,17 @@ import pwd
 import secrets
 import socket
 import socketserver
-import struct
 import time
 from typing import IO, Any
 
 from appliance.app import App
 from appliance.errors import BadInput, FalajError, Forbidden, TooLarge
-from appliance.framing import LENGTH, LONGEST, exactly, socket_path
+from appliance.framing import LENGTH, LONGEST, exactly, peer_uid, socket_path
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
 log = logging.getLogger(__name__)
 
-_CREDENTIALS = struct.Struct("3i")
 _TIMEOUT = 30.0
 _LINGER = 2.0
 
@@ -66,7 +64,7 @@ class _Door(socketserver.BaseRequestHandler):
             log.exception("call failed unexpectedly, reference %s", reference)
             unexpected = FalajError("Something failed unexpectedly.", f"The log has it under {reference}.")
             reply = {"error": unexpected.as_json(), "kind": "FalajError"}
-        content = json.dumps(reply, ensure_ascii=False, default=str).encode()
+        content = json.dumps(reply, ensure_ascii=False, default=str).encode("utf-8", "replace")
         try:
             self.request.settimeout(_TIMEOUT)
             self.request.sendall(LENGTH.pack(len(content)) + content)
@@ -100,8 +98,7 @@ class _Door(socketserver.BaseRequestHandler):
 
     def _caller(self) -> str:
         """The account of the caller's process. Raises Forbidden unless it owns the home or is root."""
-        raw = self.request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        uid = _CREDENTIALS.unpack(raw)[1]
+        uid = peer_uid(self.request)
         owner = self.server.app.home.path.stat().st_uid
         if uid not in (owner, 0):
             raise Forbidden(

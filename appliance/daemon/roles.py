@@ -23,9 +23,11 @@ from appliance.blobs import told_when_full
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
 from appliance.daemon.local_socket import LocalServer
+from appliance.db import audit
 from appliance.errors import FalajError
 from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
+from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.process import die_with_parent
 from appliance.rollout import controller
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _RECONCILE = 2.0
 _SWEEP = 600.0
+_YOUNG = 3600.0  # an upload is sealed before its job's row is there
 _WORK_MODULE = "appliance.work"
 
 
@@ -111,7 +114,7 @@ def worker(home: Path) -> None:
         module=_WORK_MODULE,
         lease=settings.jobs.lease,
         heartbeat=settings.jobs.heartbeat,
-        memory_bytes=(settings.jobs.memory_mb << 20) or psutil.virtual_memory().total * 3 // 4,
+        memory_bytes=(settings.jobs.memory_mb << 20) or _share_of_memory(settings.worker.jobs),
         stopping=jobs.is_stopping,
     )
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
@@ -128,6 +131,11 @@ def _run_job(home: Home, runner: Runner, id: str) -> None:
             home.blobs.remove(str(job.payload["source"]))
     except (FalajError, OSError):
         log.exception("job %s: what it was given is left to the sweep", id)
+
+
+def _share_of_memory(jobs: int) -> int:
+    """What one of several jobs may use: together they leave a quarter of the machine's memory alone."""
+    return int(psutil.virtual_memory().total * 3 // 4 // max(1, jobs))
 
 
 def _rounds(home: Home, jobs: queue.Queue) -> None:
@@ -148,12 +156,22 @@ def _rounds(home: Home, jobs: queue.Queue) -> None:
 
 
 def sweep(home: Home) -> int:
-    """Delete stored files that no row and no waiting job owns; how many there were."""
-    owned = {str(row["digest"]) for row in home.registry.all("SELECT digest FROM blobs")}
-    for job in ledger.unfinished(home.registry):
-        owned.add(str(job.payload.get("source", "")))
-    with told_when_full():
-        return home.blobs.sweep(owned, time.time() - home.config.jobs.timeout - 3600.0)
+    """Delete stored files that no row and no waiting job owns; how many there were.
+
+    Under the write lock, so that nothing begins to refer to a file meanwhile; not while a job runs, whose
+    files no row owns yet; and not when the registry is behind its own audit head, as after a bad restore.
+    """
+    head = audit.read_head(home.path)
+    with home.registry.write() as tx, told_when_full():
+        jobs = ledger.unfinished(tx)
+        last = tx.one(audit.LAST)
+        if any(job.state is JobState.RUNNING for job in jobs) or (
+            head and head[0] > (last or {"seq": 0})["seq"]
+        ):
+            return 0
+        owned = {str(row["digest"]) for row in tx.all("SELECT digest FROM blobs")}
+        owned |= {str(job.payload.get("source", "")) for job in jobs}
+        return home.blobs.sweep(owned, time.time() - _YOUNG)
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import IO
 
 from appliance import home as homes
+from appliance import presence
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
 from appliance.errors import Conflict
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 def run(path: Path) -> None:
     """Start the appliance and keep it running. Raises FalajError when it can't start."""
-    opened = homes.create(path)
     lock = _lock(path)
+    opened = homes.create(path)
     settings = opened.config
     endpoint = sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
     page = sockets.listen(settings.admin.host, settings.admin.port, "admin.port")
@@ -39,12 +39,13 @@ def run(path: Path) -> None:
     ]
     log.info("Falaj runs from %s; stop it with Ctrl-C", path)
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
-    shutil.rmtree(opened.run_dir, ignore_errors=True)
+    presence.clear(opened.run_dir)
     lock.close()
 
 
 def _lock(path: Path) -> IO[str]:
     """Hold the home for this process; the kernel lets go when it ends, however it ends."""
+    homes.make_folder(path)
     lock = open(path / "lock", "a+", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

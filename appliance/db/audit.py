@@ -53,14 +53,14 @@ def next_entry(
 
 
 def keep_head(folder: Path, head: dict[str, Any]) -> None:
-    """Remember the newest entry outside the database. Never moves back.
+    """Remember the newest entry outside the database.
 
-    The transaction is committed by now, so a full disk must not make it look failed: the remembered
-    head then stays a little behind, which `verify` accepts.
+    The transaction is committed by now, so nothing here may make it look failed: after a full disk, a
+    crash or a race of two writers the remembered head is a little behind, which `verify` accepts.
     """
-    known = read_head(folder)
-    if known is None or head["seq"] > known[0]:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        known = read_head(folder)
+        if known is None or head["seq"] > known[0]:
             write_file(folder / HEAD_FILE, f"{head['seq']} {head['digest']}\n".encode())
 
 

@@ -78,6 +78,13 @@ CREATE TABLE models (
         created_by TEXT NOT NULL
     ) STRICT;
 
+CREATE TABLE numbers (
+        kind TEXT NOT NULL CHECK (kind IN ('dataset', 'model')),
+        name TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT;
+
 CREATE TABLE runs (
         id TEXT PRIMARY KEY,
         model TEXT NOT NULL,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from appliance.errors import Corrupted, FalajError, NoSpace, Overloaded, Unavail
 
 Row = dict[str, Any]
 BUSY_MS = 10_000
+_NEARLY_FULL = 1 << 20
 
 
 class Transaction:
@@ -62,8 +64,11 @@ class Transaction:
 class Store:
     """One database file, opened once per thread."""
 
-    def __init__(self, path: Path, key: bytes, audit_key: bytes = b"", synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, key: bytes, audit_key: bytes = b"", synchronous: str = "FULL", create: bool = False
+    ) -> None:
         self.path = path
+        self._create = create
         self._key = key
         self._audit_key = audit_key
         self._synchronous = synchronous
@@ -78,6 +83,8 @@ class Store:
 
     def _open(self) -> Database:
         if not self.path.exists():
+            if not self._create:
+                raise Corrupted(f"{self.path} is missing.", "Restore it from a backup.")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlcipher3.connect(str(self.path), isolation_level=None, check_same_thread=False)
         for pragma in (
@@ -164,8 +171,12 @@ def _told_plainly(path: Path) -> Iterator[None]:
 
 def _plain(error: Exception, path: Path) -> FalajError:
     text = str(error)
-    if "full" in text or "disk I/O" in text:
+    if "full" in text or ("disk I/O" in text and shutil.disk_usage(path.parent).free < _NEARLY_FULL):
         return NoSpace("The disk is full, so nothing was saved.", "Free some space, then try again.")
+    if "disk I/O" in text:
+        return FalajError(
+            f"{path.name} could not be read or written.", "The disk may be failing: back up, check it."
+        )
     if "locked" in text or "busy" in text:
         return Overloaded(f"{path.name} is busy.", "Try again in a moment.")
     if "not a database" in text or "malformed" in text:

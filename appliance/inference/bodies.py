@@ -1,13 +1,17 @@
-"""Reading request bodies: always under a deadline, a size cap and a memory budget.
+"""Request bodies: read under a deadline and a size cap, held under a memory budget.
 
 The server below has no body timeout, so a client could hold a half-sent body open for ever. Every reading
 task stands in one table with its start; a sweep on the event loop cancels those that are too old. That costs
 a dict entry a request; a timer each (`wait_for`) costs a tenth of the whole request.
+
+A body larger than SMALL counts in the budget from its first byte until `release`: whoever got it from `read`
+calls that once nothing holds it any more, which is long after the reading when it waits for a pool thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
@@ -34,11 +38,13 @@ class BodyReader:
         self.seconds = seconds
         self.limit = limit
         self._reading: dict[asyncio.Task[Any], float] = {}  # in order of their start
-        self._buffered = 0  # bytes of bodies larger than SMALL
+        self._held = 0  # bytes of bodies being read in chunks, and of those larger than SMALL until released
+        self._lock = Lock()  # of _held: pool threads release
 
     async def read(self, proto: Any, length: str | None, begun: float) -> bytes:
         """The whole body. `length`: the Content-Length header; `begun`: perf_counter at the request's start.
 
+        One larger than SMALL stays in the budget until `release(len(body))`.
         Raises TooLarge, BodyTooSlow, Overloaded (memory budget), BadInput (bad length), Gone.
         """
         size = self._size(length)
@@ -79,18 +85,32 @@ class BodyReader:
     async def _read_chunks(self, proto: Any) -> bytes:
         chunks: list[bytes] = []
         size = 0
+        kept = False
         try:
             async for chunk in proto:
                 size += len(chunk)
-                self._buffered += len(chunk)
+                held = self._hold(len(chunk))
                 chunks.append(chunk)
                 if size > self.limit:
                     raise self._too_large(size)
-                if self._buffered > self.limit * BUDGET_BODIES:
+                if held > self.limit * BUDGET_BODIES:
                     raise Overloaded("Too many large requests at once.", "Try again in a moment.")
-            return b"".join(chunks)
+            body = b"".join(chunks)
+            kept = size > SMALL
+            return body
         finally:
-            self._buffered -= size
+            if not kept:
+                self._hold(-size)
+
+    def _hold(self, size: int) -> int:
+        with self._lock:
+            self._held += size
+            return self._held
+
+    def release(self, size: int) -> None:
+        """A body of `size` bytes, got from `read`, is held by nobody any more; from any thread."""
+        if size > SMALL:
+            self._hold(-size)
 
     def _too_large(self, size: int) -> TooLarge:
         limit = self.limit / (1024 * 1024)

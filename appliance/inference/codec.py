@@ -3,10 +3,12 @@
 One input a column, by name; a model whose columns are all numeric also takes one table named "input".
 Unknown keys are ignored, as the protocol asks. NaN, Infinity and null are read for FP*, null is written.
 Element types are checked here against the declared datatype, values against the signature by the plane.
+No shape is believed before the data bears it out: a few bytes must not claim millions of rows.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -17,7 +19,7 @@ import numpy as np
 from appliance import __version__
 from appliance.data.signature import Signature
 from appliance.data.types import Kind
-from appliance.errors import BadInput
+from appliance.errors import BadInput, BrokenRow
 from appliance.inference import wire
 from appliance.inference.plane import Prediction, Served, takes_matrix
 
@@ -84,8 +86,8 @@ def _outputs(signature: Signature) -> dict[str, tuple[str, list[int]]]:
     return {"prediction": ("FP32", [-1])}
 
 
-def parse(body: bytes) -> Asked:
-    """Raises BadInput naming the input that is wrong (as `column`) and how."""
+def parse(body: bytes, signature: Signature) -> Asked:
+    """Raises BadInput naming the input that is wrong (as `column`) and how, BrokenRow for a table too wide."""
     document = wire.loads(body)
     inputs = document.get("inputs")
     if type(inputs) is not list or not inputs:
@@ -97,12 +99,17 @@ def parse(body: bytes) -> Asked:
     tensors = [_tensor(entry) for entry in inputs]
     names = [name for name, _, _ in tensors]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise BadInput(f"The input '{twice}' is given twice.", "Give each input once.", column=twice)
     name, shape, values = tensors[0]
     asked.n = shape[0]
     if names == [TABLE] and len(shape) == 2 and inputs[0]["datatype"] != "BYTES":
         width = shape[1]
+        if width != len(signature.columns):
+            raise BrokenRow(
+                f"The model has {len(signature.columns)} columns, but the input '{TABLE}' has {width}.",
+                _METADATA,
+            )
         asked.given["matrix"] = [values[row * width : (row + 1) * width] for row in range(shape[0])]
         return asked
     for name, shape, _ in tensors:
@@ -144,7 +151,7 @@ def _tensor(entry: Any) -> tuple[str, list[int], list[Any]]:
     allowed = DATATYPES.get(datatype) if type(datatype) is str else None
     if allowed is None:
         raise BadInput(
-            f"The input '{name}' has no datatype that can be read: {datatype}.",
+            f"The input '{name}' has no datatype that can be read: {_shown(datatype)}.",
             f"Use one of: {', '.join(DATATYPES)}.",
             column=name,
         )
@@ -152,11 +159,18 @@ def _tensor(entry: Any) -> tuple[str, list[int], list[Any]]:
     if not allowed.issuperset(map(type, values)):
         odd = next(value for value in values if type(value) not in allowed)
         raise BadInput(
-            f"The input '{name}' is declared {datatype}, but holds {wire.dumps(odd).decode()[:60]}.",
+            f"The input '{name}' is declared {datatype}, but holds {_shown(odd)}.",
             "Make the datatype and the data agree.",
             column=name,
         )
     return name, shape, values
+
+
+def _shown(value: Any) -> str:
+    """A value of the request, for an error; lists and objects by what they are, as they may be deep or huge."""
+    if type(value) in (list, dict):
+        return wire.name_of(value)
+    return wire.dumps(value[:60] if type(value) is str else value).decode()
 
 
 def _shape(name: str, shape: Any) -> list[int]:
@@ -170,13 +184,20 @@ def _shape(name: str, shape: Any) -> list[int]:
             'For example "shape": [3] for three rows.',
             column=name,
         )
+    if len(shape) == 2 and shape[1] == 0:
+        raise BadInput(
+            f"The 'shape' {shape} of the input '{name}' means rows without columns.",
+            'For example "shape": [3] for three rows.',
+            column=name,
+        )
     return shape
 
 
 def _flat(name: str, shape: list[int], entry: dict[str, Any]) -> list[Any]:
     """The values in row-major order, sent flat or as rows."""
     values = entry.get("data")
-    if values is None and "binary_data_size" in (entry.get("parameters") or {}):
+    parameters = entry.get("parameters")
+    if values is None and type(parameters) is dict and "binary_data_size" in parameters:
         raise BadInput(
             f"The input '{name}' is a binary tensor, which is not read yet.",
             "Send the values as JSON (tritonclient: set_data_from_numpy(..., binary_data=False)).",

@@ -48,9 +48,10 @@ class Doorkeeper:
         return id
 
     def _look(self, stamp: int) -> None:
+        seen = max(stamp, presence.stamp_now())
         every = tokens.every(self._home.registry)
         self._book = TokenBook([*every, as_token(self._home.run_dir)])
-        presence.announce(self._home.run_dir, _ROLE, {"seen": stamp})
+        presence.announce(self._home.run_dir, _ROLE, {"seen": seen})
         if time.monotonic() - self._flushed > _FLUSH:
             self._flushed = time.monotonic()
             self._flush()

@@ -11,10 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from appliance.config import InferenceSettings
+from appliance.data.signature import Signature
 from appliance.errors import DeadlineExceeded, FalajError, Overloaded, Unavailable
 from appliance.inference import codec, metrics, named, routes, wire
 from appliance.inference.bodies import SMALL, BodyReader, Gone
@@ -28,7 +30,7 @@ HANGS_UP = frozenset({408, 413})  # statuses after which the rest of the body is
 GONE = 499  # status counted for a client that hung up (as nginx does)
 Headers = list[tuple[str, str]]
 Codec = (
-    Any  # the modules codec and named: parse(body) -> asked, render(prediction, asked, request_id) -> bytes
+    Any  # the modules codec and named: parse(body, signature), render(prediction, asked, request_id) -> bytes
 )
 _JSON = ("content-type", "application/json")
 _CODECS: dict[Door, Codec] = {Door.INFER: codec, Door.PREDICT: named}
@@ -131,26 +133,47 @@ class Endpoint:
             )
         served = self.plane.current(model, route.version)
         body = await self._bodies.read(proto, headers.get("content-length"), begun)
-        door = _CODECS[route.door]
-        if len(body) > SMALL:
-            return await self._in_pool(begun, self._infer, door, None, body, route, request_id)
-        asked = door.parse(body)
-        if asked.n > served.inline_rows:
-            return await self._in_pool(begun, self._infer, door, asked, body, route, request_id)
-        return self._infer(door, asked, body, route, request_id)
+        door, size = _CODECS[route.door], len(body)
+        if size > SMALL:
+            work = [partial(self._parse_and_infer, door, body, served.signature, route, request_id)]
+        else:
+            asked = door.parse(body, served.signature)
+            if asked.n <= served.inline_rows:
+                return self._infer(door, asked, route, request_id)
+            work = [partial(self._infer, door, asked, route, request_id)]
+            del asked
+        del body  # what waits for the pool is held by `work` alone
+        return await self._in_pool(begun, work, size)
 
-    def _infer(self, door: Codec, asked: Any, body: bytes, route: Route, request_id: str) -> bytes:
-        if asked is None:
-            asked = door.parse(body)
+    def _parse_and_infer(self, door: Codec, body: bytes, signature: Signature, *who: Any) -> bytes:
+        return self._infer(door, door.parse(body, signature), *who)
+
+    def _infer(self, door: Codec, asked: Any, route: Route, request_id: str) -> bytes:
         prediction = self.plane.infer(route.model, version=route.version, **asked.given)
         rendered: bytes = door.render(prediction, asked, request_id)
         return rendered
 
-    async def _in_pool(self, begun: float, work: Callable[..., bytes], *args: Any) -> bytes:
-        assert self.loop is not None
+    async def _in_pool(self, begun: float, work: list[partial[bytes]], size: int) -> bytes:
+        """The answer of the one call in `work`, whose body of `size` bytes counts until it is let go.
+
+        That is not when the deadline passes: a call that runs goes on, and one that waits stays in the
+        pool's queue until a thread comes to it; so that one is taken out of `work`.
+        """
+        assert self._pool is not None
+
+        def end(_: object = None) -> None:
+            work.clear()
+            self._bodies.release(size)
+
+        try:
+            future = self._pool.submit(lambda: work.pop()())
+        except BaseException:  # no thread to be had
+            end()
+            raise
+        future.add_done_callback(end)  # ended, or cancelled before it began
         left = begun + self.settings.request_deadline - perf_counter()
         try:
-            return await asyncio.wait_for(self.loop.run_in_executor(self._pool, work, *args), left)
+            return await asyncio.wait_for(asyncio.wrap_future(future), left)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The prediction took longer than {self.settings.request_deadline:g} seconds.",
@@ -240,7 +263,7 @@ def _send_error(proto: Any, error: FalajError, request_id: str) -> None:
         headers.append(("www-authenticate", "Bearer"))
     if error.status in HANGS_UP:
         headers.append(("connection", "close"))
-    proto.response_bytes(error.status, headers, wire.dumps(error.as_json()))
+    proto.response_bytes(error.status, headers, wire.dumps_error(error.as_json()))
 
 
 def _refuse_verb(proto: Any, verb: str, allowed: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from appliance.data.signature import Signature
 from appliance.data.types import Kind
-from appliance.errors import BrokenRow, FalajError, NotFound
+from appliance.errors import BrokenRow, FalajError, NotFound, Unavailable
 from appliance.runtimes import CannotLoad, Session, open_runtime
 from appliance.runtimes.measure import prove
 from appliance.runtimes.protocol import Matrix
@@ -143,6 +143,7 @@ class Plane:
 
     def __init__(self) -> None:
         self._served: dict[str, Served] = {}
+        self.lost: dict[str, str] = {}  # deployed models that can't be loaded, and why; replaced whole
 
     def models(self) -> list[str]:
         return sorted(self._served)
@@ -151,8 +152,16 @@ class Plane:
         return model in self._served
 
     def current(self, model: str, version: int | None = None) -> Served:
-        """The version that answers for a model. Raises NotFound, also when another version is asked for."""
+        """The version that answers for a model.
+
+        Raises NotFound, also when another version is asked for, and Unavailable for one that can't be loaded.
+        """
         served = self._served.get(model)
+        if served is None and (why := self.lost.get(model)):
+            raise Unavailable(
+                f"The model '{model}' is deployed, but can't answer: {why}",
+                f"Deploy another version of it: falaj deploy {model}:VERSION; see also: falaj doctor",
+            )
         if served is None:
             raise NotFound(
                 f"No model named '{model}' is deployed here.",

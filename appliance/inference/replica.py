@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from appliance import presence
@@ -25,6 +26,7 @@ from appliance.runtimes.proof import Proof
 log = logging.getLogger(__name__)
 
 _ALWAYS = 2.0  # look at the registry this often even if nobody said so
+_AGAIN = 20.0  # after so long, what could not be loaded is tried again
 
 
 class Replica:
@@ -38,6 +40,7 @@ class Replica:
         self._live: dict[str, Deployment] = {}
         self._prepared: dict[int, Served] = {}
         self._failed: dict[int, str] = {}
+        self._failed_at = 0.0
         self._follower = Follower("falaj-replica", home.run_dir, self._look, every=_ALWAYS)
 
     @property
@@ -58,11 +61,18 @@ class Replica:
 
     def _look(self, stamp: int) -> None:
         wanted = deployments.serving(self._home.registry)
+        if time.monotonic() - self._failed_at > _AGAIN:
+            self._failed.clear()
         for deployment in wanted:
             if deployment.state is DeploymentState.LIVE:
                 self._switch(deployment)
         for model in [name for name in self._live if not any(_is_live(one, name) for one in wanted)]:
             self._retire(model)
+        self._plane.lost = {
+            one.model: self._failed[one.id]
+            for one in wanted
+            if one.state is DeploymentState.LIVE and one.id in self._failed and one.model not in self._live
+        }
         for deployment in wanted:
             if deployment.state is DeploymentState.PREPARING:
                 self._prepare(deployment)
@@ -77,10 +87,13 @@ class Replica:
             self._prepared[deployment.id] = prepare(self._artefact(deployment))
         except FalajError as error:
             log.warning("%s:%d can't be served: %s", deployment.model, deployment.version, error.message)
-            self._failed[deployment.id] = error.message
+            self._fail(deployment, error.message)
         except Exception:
             log.exception("%s:%d can't be loaded", deployment.model, deployment.version)
-            self._failed[deployment.id] = "It can't be loaded here; the log says why."
+            self._fail(deployment, "It can't be loaded here; the log says why.")
+
+    def _fail(self, deployment: Deployment, why: str) -> None:
+        self._failed[deployment.id], self._failed_at = why, time.monotonic()
 
     def _switch(self, deployment: Deployment) -> None:
         current = self._live.get(deployment.model)

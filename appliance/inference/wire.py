@@ -1,7 +1,8 @@
 """JSON in and out, and request ids: what every HTTP door shares.
 
 orjson does the work; only when it refuses a body that holds NaN or Infinity (which real clients send) is
-the standard library asked. NaN in an answer is written as null.
+the standard library asked. Whatever was read can be written again: in an answer, or in an error that quotes
+it. NaN in an answer is written as null.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def loads(body: bytes) -> dict[str, Any]:
         document = _with_tokens(body, error)
     if type(document) is not dict:
         raise BadInput(
-            f"The request body must be a JSON object, but is {_name_of(document)}.",
+            f"The request body must be a JSON object, but is {name_of(document)}.",
             'It starts with "{" and ends with "}"; see docs/serving.md for examples.',
         )
     return document
@@ -59,19 +60,42 @@ def _with_tokens(body: bytes, error: orjson.JSONDecodeError) -> Any:
         raise BadInput("The request body is empty.", "Send a JSON object; see docs/serving.md for examples.")
     if _TOKENS.search(body):
         try:
-            return json.loads(body)
+            document = json.loads(body.decode())
         except (ValueError, RecursionError):
             pass
+        else:
+            _refuse_unwritable(document)
+            return document
     raise BadInput(
         f"The request body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
         "Check the quotes and commas; text must be UTF-8.",
     ) from error
 
 
+def _refuse_unwritable(document: Any) -> None:
+    """The standard library also reads half characters (U+D800) and integers of any size; orjson writes neither."""
+    try:
+        orjson.dumps(document)
+    except TypeError as error:
+        raise BadInput(
+            f"The request body holds a value that cannot be used: {error}.",
+            "Whole numbers must fit in 64 bits, text must be valid Unicode, and lists must not be nested deeply.",
+        ) from error
+
+
 def dumps(document: Any) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _name_of(value: Any) -> str:
-    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+def dumps_error(body: dict[str, Any]) -> bytes:
+    """The body of an error, all of it text; never raises: what is no valid Unicode becomes "?"."""
+    try:
+        return dumps(body)
+    except TypeError:
+        return dumps({key: str(text).encode(errors="replace").decode() for key, text in body.items()})
+
+
+def name_of(value: Any) -> str:
+    names = {list: "a list", dict: "an object", str: "a text", int: "a number", float: "a number"}
+    names[bool] = "true or false"
     return "null" if value is None else names.get(type(value), type(value).__name__)

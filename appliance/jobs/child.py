@@ -14,9 +14,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.db import Row, Store, Transaction
-from appliance.errors import Cancelled, Conflict, FalajError
+from appliance.errors import Cancelled, FalajError, Overloaded
 from appliance.jobs import ledger
 from appliance.jobs.ledger import Job
 from appliance.jobs.progress import Progress
@@ -52,16 +53,14 @@ def run_body(store: Store, job: Job, progress: Progress, body: Callable[[Attempt
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes, not the endpoint
     signal.signal(signal.SIGTERM, _raise_cancelled)
     log.info("%s %s, attempt %d", job.kind, job.subject, job.attempts)
     try:
         body(Attempt(job, store, progress))
-    except Cancelled:
-        log.info("stopped")
+    except (Cancelled, Overloaded) as error:  # told to stop, or the registry was busy at the commit: again
+        log.info("stopped: %s", error.message)
         return INTERRUPTED
-    except Conflict as error:
-        log.info("%s", error.message)
-        return _record(store, job, error)
     except FalajError as error:
         log.info("failed: %s %s", error.message, error.hint)
         return _record(store, job, error)

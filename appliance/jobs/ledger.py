@@ -137,7 +137,7 @@ def queued(store: Store) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
-def unfinished(store: Store) -> list[Job]:
+def unfinished(store: Store | Transaction) -> list[Job]:
     """The jobs that wait or run."""
     return [_from_row(row) for row in store.all("SELECT * FROM jobs WHERE state IN ('queued', 'running')")]
 

@@ -91,6 +91,8 @@ def empty(path: Path) -> None:
             ).fetchall():
                 connection.execute(f'DELETE FROM "{table}"')
             connection.commit()
+    except sqlite3.OperationalError as error:  # busy or full: old messages do no harm
+        log.warning("queue.db was not emptied: %s", error)
     except sqlite3.DatabaseError:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

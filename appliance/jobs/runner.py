@@ -60,21 +60,34 @@ class Runner:
             job = ledger.claim(self.store, id, self.lease)
             if job is None:
                 return
-            with self._started(job) as child:
-                self._watch(job, child)
+            try:
+                with self._started(job) as child:
+                    self._watch(job, child)
+            finally:
+                progress.clear(self.run_dir, id)
         except FalajError as error:
             log.warning("job %s: %s", id, error.message)
         except Exception:
             log.exception("job %s: the worker failed", id)
-        finally:
-            progress.clear(self.run_dir, id)
 
     @contextlib.contextmanager
     def _started(self, job: Job) -> Iterator[subprocess.Popen[bytes]]:
+        try:
+            child = self._start(job)
+        except OSError:  # a full disk, no memory for a process: not the job's fault
+            time.sleep(_GRACE)
+            ledger.release(self.store, job, counted=False)
+            raise
+        try:
+            yield child
+        finally:
+            _kill(child)
+
+    def _start(self, job: Job) -> subprocess.Popen[bytes]:
         path = progress.log_file(self.home, job.id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", self.module, str(self.home), job.id, str(job.attempts)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -82,10 +95,6 @@ class Runner:
                 env=os.environ | _QUIET_OPENMP | {"FALAJ_PARENT": str(os.getpid())},
                 start_new_session=True,
             )
-        try:
-            yield child
-        finally:
-            _kill(child)
 
     def _watch(self, job: Job, child: subprocess.Popen[bytes]) -> None:
         started = beaten = time.monotonic()

@@ -74,19 +74,8 @@ def find_same(store: Store | Transaction, name: str, digest: str) -> Dataset | N
     return _from_row(row) if row else None
 
 
-def of_job(store: Store | Transaction, job: str) -> Dataset | None:
-    row = store.one("SELECT * FROM datasets WHERE job = ?", (job,))
-    return _from_row(row) if row else None
-
-
 def every(store: Store) -> list[Dataset]:
     return [_from_row(row) for row in store.all("SELECT * FROM datasets ORDER BY name, version")]
-
-
-def next_version(tx: Transaction, name: str) -> int:
-    row = tx.one("SELECT coalesce(max(version), 0) + 1 AS version FROM datasets WHERE name = ?", (name,))
-    assert row is not None
-    return int(row["version"])
 
 
 def add(tx: Transaction, dataset: Dataset) -> None:

@@ -123,11 +123,6 @@ def versions(store: Store | Transaction, model: str | None = None) -> list[Versi
     return [_version(row) for row in rows]
 
 
-def version_of_run(store: Store | Transaction, run: str) -> Version | None:
-    row = store.one("SELECT * FROM versions WHERE run = ?", (run,))
-    return _version(row) if row else None
-
-
 def names(store: Store) -> list[str]:
     return [str(row["name"]) for row in store.all("SELECT name FROM models ORDER BY name")]
 
@@ -139,20 +134,9 @@ def find_run(store: Store | Transaction, id: str) -> Run:
     return _run(row)
 
 
-def run_of_job(store: Store | Transaction, job: str) -> Run | None:
-    row = store.one("SELECT * FROM runs WHERE job = ?", (job,))
-    return _run(row) if row else None
-
-
 def runs_on(store: Store | Transaction, dataset: str, version: int) -> list[str]:
     rows = store.all("SELECT id FROM runs WHERE dataset = ? AND dataset_version = ?", (dataset, version))
     return [str(row["id"]) for row in rows]
-
-
-def next_version(tx: Transaction, model: str) -> int:
-    row = tx.one("SELECT coalesce(max(version), 0) + 1 AS version FROM versions WHERE model = ?", (model,))
-    assert row is not None
-    return int(row["version"])
 
 
 def add_model(tx: Transaction, name: str, at: str, by: str) -> None:

@@ -9,12 +9,13 @@ meanwhile reads it and does the same.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance import presence
-from appliance.db import Row
+from appliance.db import Row, Transaction
 from appliance.errors import Conflict, DeadlineExceeded, FalajError, Unavailable
 from appliance.home import Home
 from appliance.registry import deployments, models
@@ -23,6 +24,9 @@ from appliance.registry.models import Version
 
 _LOOK = 0.02
 _PATIENCE = 120.0
+_ABANDONED = "The appliance stopped during the roll-out."
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,11 @@ class Replica:
     errors: int
 
 
-def deploy(home: Home, version: Version, runtime: str, by: str) -> Row:
+def deploy(home: Home, version: Version, runtime: str, by: str, leading: set[int]) -> Row:
     """Make a version answer; returns the contract's JSON once every worker answers from it.
+
+    `leading` holds the deployments that this process is leading now: any other one that is still being
+    prepared was abandoned and is failed first.
 
     Raises Conflict for a refused version or a roll-out under way, Unavailable without workers, and
     FalajError with a worker's reason when the version can't be served; the old version then stays.
@@ -53,19 +60,27 @@ def deploy(home: Home, version: Version, runtime: str, by: str) -> Row:
         raise Unavailable("No inference worker is running.", "Start the appliance with: falaj run")
     started = time.monotonic()
     with home.registry.write() as tx:
+        for other in deployments.unfinished(tx):
+            if other.model == version.model and other.id not in leading:
+                _fail(tx, other.id, other.model, _ABANDONED, "system")
         id = deployments.begin(tx, version.model, version.version, runtime, by)
         detail = {"version": version.version, "runtime": runtime}
         tx.audit(by, "deployment.begin", f"model:{version.model}", detail | {"deployment": id})
-    presence.poke(home.run_dir)
+        leading.add(id)
     try:
-        _wait(home, version.model, lambda replica: _is_prepared(replica, id, version.reference))
+        presence.poke(home.run_dir)
+        wanted = home.config.inference_workers
+        _wait(home, version.model, lambda replica: _is_prepared(replica, id, version.reference), wanted)
         before = {replica.process: replica.errors for replica in replicas(home, version.model)}
         with home.registry.write() as tx:
             deployments.switch(tx, id, version.model)
             tx.audit(by, "deployment.switch", f"model:{version.model}", detail | {"deployment": id})
-    except FalajError as error:
-        _give_up(home, id, version.model, error.message, by)
+    except Exception as error:
+        why = error.message if isinstance(error, FalajError) else "The roll-out failed unexpectedly."
+        _give_up(home, id, version.model, why, by)
         raise
+    finally:
+        leading.discard(id)
     presence.poke(home.run_dir)
     _wait(home, version.model, lambda replica: replica.live == id or _is_over(home, version.model, id))
     after = replicas(home, version.model)
@@ -85,10 +100,12 @@ def deploy(home: Home, version: Version, runtime: str, by: str) -> Row:
     }
 
 
-def rollback(home: Home, model: str, by: str) -> Row:
+def rollback(home: Home, model: str, by: str, leading: set[int]) -> Row:
     """Deploy the version that answered before. Raises NotFound when there was none."""
     before = deployments.previous(home.registry, model)
-    return deploy(home, models.find_version(home.registry, model, before.version), before.runtime, by)
+    return deploy(
+        home, models.find_version(home.registry, model, before.version), before.runtime, by, leading
+    )
 
 
 def undeploy(home: Home, model: str, by: str) -> Row:
@@ -108,9 +125,7 @@ def reconcile(home: Home) -> list[Deployment]:
     """At start: a roll-out that nobody leads any more has failed."""
     found = deployments.unfinished(home.registry)
     for deployment in found:
-        _give_up(
-            home, deployment.id, deployment.model, "The appliance stopped during the roll-out.", "system"
-        )
+        _give_up(home, deployment.id, deployment.model, _ABANDONED, "system")
     return found
 
 
@@ -147,21 +162,30 @@ def _is_over(home: Home, model: str, id: int) -> bool:
     return current is None or current.id != id
 
 
-def _wait(home: Home, model: str, done: Callable[[Replica], bool]) -> None:
+def _wait(home: Home, model: str, done: Callable[[Replica], bool], at_least: int = 1) -> None:
+    """Wait until every living worker, and no fewer than so many, is done. Raises DeadlineExceeded."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         found = replicas(home, model)
-        if found and all(done(replica) for replica in found):
+        if len(found) >= at_least and all(done(replica) for replica in found):
             return
         time.sleep(_LOOK)
     raise DeadlineExceeded(
-        f"Not every inference worker followed within {_PATIENCE:g} seconds.",
-        "See: falaj status, falaj doctor",
+        f"Not every inference worker followed the roll-out of '{model}' within {_PATIENCE:g} seconds.",
+        f"See what answers now: falaj deployment show {model}, falaj doctor",
     )
 
 
 def _give_up(home: Home, id: int, model: str, why: str, by: str) -> None:
-    with home.registry.write() as tx:
-        deployments.fail(tx, id, why)
-        tx.audit(by, "deployment.fail", f"model:{model}", {"deployment": id, "why": why})
-    presence.poke(home.run_dir)
+    """Fail the row. If not even that can be written, the next deploy or start does it."""
+    try:
+        with home.registry.write() as tx:
+            _fail(tx, id, model, why, by)
+        presence.poke(home.run_dir)
+    except (FalajError, OSError) as error:
+        log.warning("deployment %d could not be marked as failed: %s", id, error)
+
+
+def _fail(tx: Transaction, id: int, model: str, why: str, by: str) -> None:
+    deployments.fail(tx, id, why)
+    tx.audit(by, "deployment.fail", f"model:{model}", {"deployment": id, "why": why})

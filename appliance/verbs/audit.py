@@ -14,7 +14,7 @@ _ALL = "SELECT * FROM audit ORDER BY seq"
 
 def ls(app: App, call: Call) -> list[Row]:
     """The newest entries, newest first."""
-    limit = int(call.number("limit", 50))
+    limit = int(call.number("limit", 50, 1, 10_000))
     rows = app.home.registry.all("SELECT * FROM audit ORDER BY seq DESC LIMIT ?", (limit,))
     return [row | {"detail": json.loads(row["detail"])} for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -24,13 +25,13 @@ class Call:
             return default
         if not isinstance(value, str) or not value:
             raise self._wrong(name, "a text", value)
-        return value
+        return _plain(value)
 
     def texts(self, name: str) -> list[str]:
         value = self.args.get(name) or []
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self._wrong(name, "a list of texts", value)
-        return value
+        return [_plain(one) for one in value]
 
     def mapping(self, name: str) -> dict[str, Any]:
         value = self.args.get(name) or {}
@@ -38,13 +39,21 @@ class Call:
             raise self._wrong(name, "an object", value)
         return value
 
-    def number(self, name: str, default: float | None = None) -> float:
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        """A number argument from `low` to `high`."""
         value = self.args.get(name)
-        if value is None and default is not None:
+        if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(name, "a number", value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise self._wrong(name, f"a number from {low:g} to {high:g}", value)
         return float(value)
+
+    def choice(self, name: str, known: Sequence[str]) -> str:
+        """One of some words; the first is the default."""
+        value = self.text(name, known[0])
+        if value not in known:
+            raise self._wrong(name, f"one of {', '.join(known)}", value)
+        return value
 
     def optional(self, name: str) -> str | None:
         """A text argument that may be absent."""
@@ -55,3 +64,8 @@ class Call:
             f"The '{name}' of {self.verb} must be {wanted}. Got {str(value)[:60]!r} instead.",
             f"See: falaj {self.verb.replace('.', ' ')} --help",
         )
+
+
+def _plain(text: str) -> str:
+    """Without half characters, as a file name of another encoding has them: they can't be stored as UTF-8."""
+    return text.encode("utf-8", "replace").decode()

@@ -10,6 +10,7 @@ from appliance.blobs import BlobWriter, copy_sealed, is_full
 from appliance.data.options import ImportOptions
 from appliance.db import Row
 from appliance.errors import BadInput, Conflict, NoSpace, TooLarge
+from appliance.jobs import ledger
 from appliance.registry import datasets, models
 from appliance.registry.datasets import Dataset
 from appliance.registry.names import check_name, parse_reference
@@ -41,7 +42,7 @@ def add(app: App, call: Call) -> Row:
         "source": writer.blob.digest,
         "options": options.as_json(),
     }
-    return {"job": app.start_job("ingest", name, payload, call.actor)}
+    return {"job": app.start_job(app.new_job("ingest", name, payload), call.actor)}
 
 
 def ls(app: App, call: Call) -> list[Row]:
@@ -72,6 +73,13 @@ def rm(app: App, call: Call) -> Row:
                 f"A model was trained on {dataset.reference}, so it can't be removed.",
                 "Remove the model's versions first: falaj model rm MODEL:VERSION",
             )
+        for job in ledger.unfinished(tx):
+            wanted = (job.payload.get("dataset"), job.payload.get("dataset_version"))
+            if wanted == (dataset.name, dataset.version):
+                raise Conflict(
+                    f"A training of '{job.subject}' needs {dataset.reference}, so it can't be removed.",
+                    f"Wait until it has ended, or stop it: falaj job cancel {job.id}",
+                )
         blobs = datasets.remove(tx, dataset)
         tx.audit(call.actor, "dataset.remove", f"dataset:{dataset.reference}", {"digest": dataset.digest})
     for blob in blobs:

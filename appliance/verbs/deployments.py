@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.app import App
 from appliance.db import Row
-from appliance.errors import BadInput
+from appliance.errors import BadInput, Conflict
 from appliance.registry import deployments, models
 from appliance.registry.models import Version
 from appliance.registry.names import parse_reference
@@ -19,13 +19,14 @@ def deploy(app: App, call: Call) -> Row:
     if number is None and not version.deployable:
         allowed = [one for one in models.versions(app.home.registry, name) if one.deployable]
         version = allowed[-1] if allowed else version
-    return controller.deploy(app.home, version, choose_runtime(version, call.optional("runtime")), call.actor)
+    runtime = choose_runtime(version, call.optional("runtime"))
+    return controller.deploy(app.home, version, runtime, call.actor, app.leading)
 
 
 def rollback(app: App, call: Call) -> Row:
     name, _ = parse_reference(call.text("model"), "model")
     models.find_version(app.home.registry, name)
-    return controller.rollback(app.home, name, call.actor)
+    return controller.rollback(app.home, name, call.actor, app.leading)
 
 
 def undeploy(app: App, call: Call) -> Row:
@@ -46,6 +47,11 @@ def show(app: App, call: Call) -> Row:
 def choose_runtime(version: Version, pinned: str | None) -> str:
     """The fastest runtime by measured one-row latency, or the pinned one. Raises BadInput."""
     usable = [entry for entry in version.runtimes if entry["ok"]]
+    if not usable:
+        raise Conflict(
+            f"No runtime gives the trained model's answers for {version.reference}, so it can't be served.",
+            "Train it again, perhaps with another --algorithm.",
+        )
     if pinned is not None:
         entry = next((entry for entry in version.runtimes if entry["runtime"] == pinned), None)
         names = ", ".join(entry["runtime"] for entry in usable)

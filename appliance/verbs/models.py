@@ -14,6 +14,9 @@ from appliance.registry.models import Version
 from appliance.registry.names import check_name, parse_reference
 from appliance.verbs.call import Call
 
+TASKS = ("binary", "multiclass", "regression")
+ALGORITHMS = ("lightgbm", "linear", "mlp")
+
 
 def train(app: App, call: Call) -> Row:
     """Start training a new version of a model; `{"job"}`. What can be checked now is checked now."""
@@ -36,12 +39,14 @@ def train(app: App, call: Call) -> Row:
         "target": target,
         "drop": drop,
         "keep": keep,
-        "task": call.text("task", "auto"),
-        "algorithm": call.text("algorithm", "auto"),
-        "budget": call.number("budget", app.home.config.training.budget),
-        "seed": int(call.number("seed", 0)),
+        "task": call.choice("task", ("auto", *TASKS)),
+        "algorithm": call.choice("algorithm", ("auto", *ALGORITHMS)),
+        "budget": call.number("budget", app.home.config.training.budget, 1, 86_400),
+        "seed": int(call.number("seed", 0, 0, 2**31 - 1)),
     }
-    return {"job": app.start_job("train", model, payload, call.actor)}
+    job = app.new_job("train", model, payload, seconds=payload["budget"])
+    there = (dataset.name, dataset.version)
+    return {"job": app.start_job(job, call.actor, lambda tx: datasets.find(tx, *there))}
 
 
 def ls(app: App, call: Call) -> list[Row]:

@@ -12,7 +12,7 @@ from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
 from appliance.registry import deployments, models
-from appliance.registry.deployments import Deployment, DeploymentState
+from appliance.registry.deployments import DeploymentState
 from appliance.verbs.call import Call
 
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
@@ -45,10 +45,23 @@ def _role(home: Home, name: str, kind: str) -> Row:
             "address": f"http://{settings.host}:{settings.port}",
             "workers": len(found),
             "serving": served,
+            "lost": lost(home, found),
         }
     if name == "admin":
         role |= {"address": f"http://{home.config.admin.host}:{home.config.admin.port}"}
     return role
+
+
+def lost(home: Home, workers: list[Row]) -> dict[str, str]:
+    """The live versions that some running worker does not answer for, and why."""
+    found: dict[str, str] = {}
+    for deployment in deployments.serving(home.registry):
+        for body in workers:
+            held = {told["live"] for told in body["models"].values()}
+            if deployment.state is DeploymentState.LIVE and deployment.id not in held:
+                name = f"{deployment.model}:{deployment.version}"
+                found[name] = body["failed"].get(str(deployment.id), "it is being loaded")
+    return found
 
 
 @dataclass(frozen=True)
@@ -139,24 +152,8 @@ def _check_roles(home: Home) -> Check:
 
 def _check_deployed(home: Home) -> Check:
     """Every worker that runs must answer for every version that the registry calls live."""
-    wanted = {
-        one.id: f"{one.model}:{one.version}" for one in deployments.serving(home.registry) if _live(one)
-    }
-    missing = set()
-    for body in presence.present(home.run_dir, "inference-worker"):
-        held = {told["live"] for told in body["models"].values()}
-        missing |= {wanted[id] + _why(body, id) for id in wanted if id not in held}
+    missing = lost(home, presence.present(home.run_dir, "inference-worker"))
     if missing:
-        return Check(
-            "deployed", False, f"not answering: {'; '.join(sorted(missing))}", "Deploy another version."
-        )
-    return Check("deployed", True, f"{len(wanted)} deployed versions")
-
-
-def _why(body: Row, id: int) -> str:
-    why = body["failed"].get(str(id), "")
-    return f" ({why.rstrip('.')})" if why else ""
-
-
-def _live(deployment: Deployment) -> bool:
-    return deployment.state is DeploymentState.LIVE
+        named = "; ".join(f"{name}: {why}" for name, why in sorted(missing.items()))
+        return Check("deployed", False, f"not answering: {named}", "Deploy another version.")
+    return Check("deployed", True, "every deployed version answers")

@@ -20,6 +20,7 @@ from appliance.jobs.child import Attempt
 from appliance.keys import new_key
 from appliance.registry import datasets
 from appliance.registry.datasets import Dataset
+from appliance.registry.numbers import next_number
 
 
 def ingest(home: Home, attempt: Attempt) -> None:
@@ -63,7 +64,7 @@ def _commit(home: Home, attempt: Attempt, table: ImportedTable, chunks: list[Blo
         if same is not None:
             result |= {"version": same.version, "unchanged": True}
             return False
-        result["version"] = datasets.next_version(tx, payload["name"])
+        result["version"] = next_number(tx, "dataset", payload["name"])
         dataset = Dataset(
             name=payload["name"],
             version=result["version"],
@@ -80,6 +81,7 @@ def _commit(home: Home, attempt: Attempt, table: ImportedTable, chunks: list[Blo
             created_at=clock.now(),
             created_by=job.created_by,
         )
+        home.blobs.require(chunk.digest for chunk in chunks)
         datasets.add(tx, dataset)
         detail = {"digest": digest, "rows": table.rows, "job": job.id}
         tx.audit(job.created_by, "dataset.add", f"dataset:{dataset.reference}", detail)

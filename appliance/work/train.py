@@ -20,6 +20,7 @@ from appliance.home import Home
 from appliance.jobs.child import Attempt
 from appliance.registry import datasets, models
 from appliance.registry.models import Run, Version, VersionState
+from appliance.registry.numbers import next_number
 from appliance.training import race
 from appliance.training.race import Outcome
 from appliance.validation import page, reference, report
@@ -126,7 +127,7 @@ def _commit(
     parameters = {name: payload[name] for name in ("task", "algorithm", "seed", "budget", "drop", "keep")}
     result: dict[str, Any] = {"run": run_id, "model": model, "version": 0}
     with attempt.commit(result) as tx:
-        number = models.next_version(tx, model)
+        number = next_number(tx, "model", model)
         body = report.report(made.found, _about(made, payload, number, ran_on))
         stored = {"json": put(json.dumps(body).encode()), "html": put(page.html(body).encode())}
         version = Version(
@@ -164,6 +165,7 @@ def _commit(
         )
         models.add_model(tx, model, version.created_at, attempt.job.created_by)
         models.add_run(tx, run)
+        home.blobs.require(sizes)
         models.add_version(tx, version, sizes)
         detail = {"digest": version.digest, "gate": verdict.value, "dataset": dataset.reference}
         tx.audit(attempt.job.created_by, "model.register", f"model:{version.reference}", detail)

@@ -553,7 +553,10 @@ def test_an_address_that_others_could_reach(tmp_path: Path, section: str, host: 
 SETTINGS: dict[str, tuple[str, str]] = {
     "[inference]\nprot = 7": ("unknown setting 'inference.prot'", "Did you mean 'port'?"),
     "[inferense]\nport = 7": ("unknown section [inferense]", "Did you mean 'inference'?"),
-    "[inference]\nworkers = 'two'": ("'inference.workers' must be int. Got 'two' instead.", "Mend it in"),
+    "[inference]\nworkers = 'two'": (
+        "'inference.workers' must be a whole number. Got 'two' instead.",
+        "Mend it in",
+    ),
     "[inference\n": ("is not valid TOML", "Mend that line"),
 }
 

@@ -29,7 +29,11 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
         ("[inference]\nport = 'x'\n", "must be a whole number"),
         ("[inference]\nport = true\n", "must be a whole number"),
         ("[inference]\nport = 1.5\n", "must be a whole number"),
-        ("[inference]\nport = -1\n", "out of range"),
+        ("[inference]\nport = -1\n", "must be from 1 to 65535"),
+        ("[inference]\nport = 99999\n", "must be from 1 to 65535"),
+        ("[inference]\nmax_in_flight = 0\n", "must be from 1"),
+        ("[worker]\njobs = 0\n", "must be from 1"),
+        ("[jobs]\nheartbeat = 15\n", "at most half of jobs.lease"),
         ("[inference]\nhost = 5\n", "must be a text"),
         ("inference = 5\n", "must be a section"),
         ("[inference\n", "not valid TOML"),
@@ -50,6 +54,11 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as told:
         load(tmp_path, {})
     assert "Did you mean 'workers'?" in told.value.hint
+
+
+def test_a_misspelt_variable_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"unknown setting 'inference\.prot'"):
+        load(tmp_path, {"FALAJ_INFERENCE_PROT": "9000"})
 
 
 def test_every_setting_has_a_line_of_help() -> None:

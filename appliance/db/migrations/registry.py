@@ -124,6 +124,12 @@ _TABLES = (
         created_at TEXT NOT NULL,
         created_by TEXT NOT NULL
     ) STRICT""",
+    """CREATE TABLE numbers (
+        kind TEXT NOT NULL CHECK (kind IN ('dataset', 'model')),
+        name TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT""",
     """CREATE TABLE blobs (
         digest TEXT PRIMARY KEY,
         bytes INTEGER NOT NULL,

@@ -16,7 +16,7 @@ KEY = b"audit key"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "registry.db", b"k" * 32, KEY)
+    made = Store(tmp_path / "registry.db", b"k" * 32, KEY, create=True)
     made.migrate(registry)
     for number in range(30):
         with made.write() as tx:

@@ -20,7 +20,7 @@ KEY = bytes(range(32))
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "registry.db", KEY, b"audit key")
+    made = Store(tmp_path / "registry.db", KEY, b"audit key", create=True)
     made.migrate(registry)
     return made
 
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 def test_all_migrations_together_give_the_golden_schema(
     tmp_path: Path, name: str, migrations: object
 ) -> None:
-    store = Store(tmp_path / "x.db", KEY)
+    store = Store(tmp_path / "x.db", KEY, create=True)
     store.migrate(migrations)  # type: ignore[arg-type]
     golden = (ROOT / "appliance" / "db" / f"{name}.sql").read_text()
     assert golden.partition("\n\n")[2] == store.schema()

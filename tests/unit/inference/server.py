@@ -122,7 +122,7 @@ def main() -> None:
                 case ["state"]:
                     reply |= {"in_flight": endpoint.in_flight, "served": endpoint.served}
                     reply |= {"failed": endpoint.failed, "reading": len(endpoint._bodies._reading)}
-                    reply |= {"buffered": endpoint._bodies._buffered}
+                    reply |= {"buffered": endpoint._bodies._held}
             print(json.dumps(reply), flush=True)
 
     threading.Thread(target=obey, daemon=True).start()

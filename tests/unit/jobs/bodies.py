@@ -17,7 +17,7 @@ from appliance.process import die_with_parent
 
 
 def open_store(home: Path) -> Store:
-    return Store(home / "registry.db", b"k" * 32, b"a" * 32)
+    return Store(home / "registry.db", b"k" * 32, b"a" * 32, create=True)
 
 
 def body(attempt: Attempt) -> None:

@@ -16,7 +16,7 @@ from appliance.security.tokens import TokenBook, create, is_well_formed
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "registry.db", b"k" * 32, b"a")
+    made = Store(tmp_path / "registry.db", b"k" * 32, b"a", create=True)
     made.migrate(registry)
     return made
 
