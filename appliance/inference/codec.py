@@ -87,7 +87,7 @@ def _outputs(signature: Signature) -> dict[str, tuple[str, list[int]]]:
 
 
 def parse(body: bytes, signature: Signature) -> Asked:
-    """Raises BadInput naming the input that is wrong (as `column`) and how, BrokenRow for a table too wide."""
+    """Raises BadInput naming the input that is wrong (as `column`) and how; BrokenRow: a table too wide."""
     document = wire.loads(body)
     inputs = document.get("inputs")
     if type(inputs) is not list or not inputs:
@@ -167,7 +167,7 @@ def _tensor(entry: Any) -> tuple[str, list[int], list[Any]]:
 
 
 def _shown(value: Any) -> str:
-    """A value of the request, for an error; lists and objects by what they are, as they may be deep or huge."""
+    """A value of the request, for an error; lists and objects, deep or huge as they may be, by their kind."""
     if type(value) in (list, dict):
         return wire.name_of(value)
     return wire.dumps(value[:60] if type(value) is str else value).decode()

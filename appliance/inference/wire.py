@@ -1,8 +1,8 @@
 """JSON in and out, and request ids: what every HTTP door shares.
 
 orjson does the work; only when it refuses a body that holds NaN or Infinity (which real clients send) is
-the standard library asked. Whatever was read can be written again: in an answer, or in an error that quotes
-it. NaN in an answer is written as null.
+the standard library asked. Every text and number that was read can be written again, in an answer or in an
+error that quotes it. NaN in an answer is written as null.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ import orjson
 from appliance.errors import BadInput
 
 _TOKENS = re.compile(rb"\b(?:NaN|Infinity)\b")
+_NAMES: dict[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
 _next = itertools.count().__next__
 _unique = int.from_bytes(os.urandom(6), "big")
 
@@ -73,13 +82,13 @@ def _with_tokens(body: bytes, error: orjson.JSONDecodeError) -> Any:
 
 
 def _refuse_unwritable(document: Any) -> None:
-    """The standard library also reads half characters (U+D800) and integers of any size; orjson writes neither."""
+    """The standard library reads half characters (U+D800) and endless integers, which orjson cannot write."""
     try:
         orjson.dumps(document)
     except TypeError as error:
         raise BadInput(
             f"The request body holds a value that cannot be used: {error}.",
-            "Whole numbers must fit in 64 bits, text must be valid Unicode, and lists must not be nested deeply.",
+            "Whole numbers must fit in 64 bits and texts be valid Unicode; do not nest lists deeply.",
         ) from error
 
 
@@ -96,6 +105,5 @@ def dumps_error(body: dict[str, Any]) -> bytes:
 
 
 def name_of(value: Any) -> str:
-    names = {list: "a list", dict: "an object", str: "a text", int: "a number", float: "a number"}
-    names[bool] = "true or false"
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+    """What kind of JSON value this is, in words."""
+    return _NAMES.get(type(value)) or type(value).__name__

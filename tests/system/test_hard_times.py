@@ -25,9 +25,12 @@ import numpy as np
 import psutil
 import pytest
 
+from appliance import presence
 from appliance.cli.client import Client
 from appliance.errors import Conflict, FalajError, NoSpace
-from appliance.home import Home, open_home
+from appliance.home import Home, open_home, prepare_run_dir
+from appliance.registry import deployments, models
+from appliance.rollout import controller
 from tests.conftest import ROOT
 from tests.system import processes
 from tests.system.appliance import FALAJ, Appliance
@@ -651,6 +654,42 @@ def test_a_deploy_and_an_undeploy_at_once(begin: Begin, seed: Seed) -> None:
     live = appliance.json("deployment", "show", "line")["live"]
     replies = {appliance.ask("/predict/line", ROW, seed.token).status for _ in range(10)}
     assert replies == ({404} if live is None else {200})
+
+
+def test_a_deploy_that_is_overtaken_does_not_wait_for_ever(
+    seed: Seed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another follows so soon that no worker is ever seen with the first; this process plays the worker."""
+    monkeypatch.setenv("FALAJ_INFERENCE_WORKERS", "1")
+    shutil.copytree(seed.home, tmp_path / "home")
+    home = open_home(tmp_path / "home")
+    prepare_run_dir(home.run_dir)
+
+    def say(live: int | None, prepared: int | None = None) -> None:
+        told = {"live": live, "version": 1, "runtime": "onnxruntime", "prepared": prepared}
+        body = {"ready": True, "models": {"line": told}, "failed": {}, "errors": 0}
+        presence.announce(home.run_dir, "inference-worker", body)
+
+    before = deployments.live(home.registry, "line")
+    assert before is not None
+    say(before.id)
+    version, answers = models.find_version(home.registry, "line", 1), []
+    thread = threading.Thread(
+        target=lambda: answers.append(controller.deploy(home, version, "onnxruntime", "cli:test", set()))
+    )
+    thread.start()
+    first = processes.until(lambda: deployments.unfinished(home.registry))[0]
+    say(before.id, prepared=first.id)
+    processes.until(lambda: (now := deployments.live(home.registry, "line")) and now.id == first.id)
+    with home.registry.write() as tx:  # what the next deploy does, as soon as this one has switched
+        second = deployments.begin(tx, "line", 2, "onnxruntime", "cli:test")
+        deployments.switch(tx, second, "line")
+    say(second)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert answers[0]["deployment"] == first.id
+    assert [one.state for one in deployments.history(home.registry, "line")][:2] == ["live", "retired"]
+    shutil.rmtree(home.run_dir)
 
 
 def test_the_admin_role_is_killed_during_a_roll_out(begin: Begin, seed: Seed) -> None:

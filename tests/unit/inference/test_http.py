@@ -92,6 +92,16 @@ MISTAKES = [
     ("iris", b'{"rows": [{"sl": "\xff"}]}', 400, None, "not valid JSON"),
     ("iris", "[" * 50_000 + "NaN", 400, None, "not valid JSON"),
     ("iris", '{"rows": [{"sl": ' + "9" * 5000 + "}], NaN}", 400, None, "not valid JSON"),
+    # Only the parser that reads NaN lets these through, and no answer could quote them.
+    ("iris", r'{"rows": [{"\ud800": NaN}]}', 400, None, "surrogate"),
+    ("iris", r'{"\udfff": NaN}', 400, None, "surrogate"),
+    ("iris", r'{"rows": [{"sl": NaN, "sw": "\ude00\ud83d"}]}', 400, None, "surrogate"),
+    ("iris", b'{"rows": [{"sl": NaN, "sw": "\xed\xa0\x80"}]}', 400, None, "not valid JSON"),
+    ("iris", '{"rows": [{"sl": NaN, "sw": 18446744073709551616}]}', 400, None, "64-bit"),
+    ("iris", '{"rows": [{"sl": NaN, "sw": -9223372036854775809}]}', 400, None, "64-bit"),
+    ("iris", '{"rows": [{"sl": NaN, "sw": ' + "[" * 500 + "]" * 500 + "}]}", 400, None, "cannot be used"),
+    ("iris", r'{"rows": [{"sl": NaN, "\ud83d\ude00": 1}]}', 422, "\U0001f600", "no column"),  # a whole one
+    ("iris", '{"rows": [{"sl": NaN, "sw": "18446744073709551616"}]}', 422, "sw", "sw"),
 ]
 
 
@@ -215,6 +225,13 @@ def tensor(name, values, datatype="FP64", shape=None):
     return {"name": name, "datatype": datatype, "shape": shape or [len(values)], "data": values}
 
 
+def deep(levels):
+    nested = []
+    for _ in range(levels - 1):
+        nested = [nested]
+    return nested
+
+
 def by_column(x):
     return [tensor(name, x[:, i].tolist()) for i, name in enumerate(ROW)]
 
@@ -328,7 +345,27 @@ V2_MISTAKES = [
     ("iris", {"inputs": [tensor("sl", [1.0, 2.0], shape=[3])]}, "has 2 values", "sl"),
     ("iris", {"inputs": [tensor("sl", [1.0], shape=[-1])]}, "'shape'", "sl"),
     ("iris", {"inputs": [tensor("sl", [1.0], shape=[1, 1, 1])]}, "'shape'", "sl"),
+    ("iris", {"inputs": [tensor("sl", [], shape=[10**18])]}, "has 0 values", "sl"),
+    ("iris", {"inputs": [tensor("sl", [], shape=[2**63, 2**63])]}, "has 0 values", "sl"),
+    ("iris", {"inputs": [tensor("sl", [], shape=[12_000_000, 0])]}, "rows without columns", "sl"),
+    ("iris", {"inputs": [tensor("input", [], shape=[12_000_000, 0])]}, "rows without columns", "input"),
+    ("iris", {"inputs": [tensor("input", [], shape=[0, 0])]}, "rows without columns", "input"),
+    ("iris", {"inputs": [tensor("input", [[]] * 3, shape=[3, 0])]}, "rows without columns", "input"),
+    ("iris", {"inputs": [tensor("input", [], shape=[0, 10**18])]}, "4 columns", None),
+    ("iris", {"inputs": [tensor("input", [], shape=[0, 0, 12_000_000])]}, "'shape'", "input"),
+    ("iris", {"inputs": [tensor("input", [], shape=[-12_000_000, 0])]}, "'shape'", "input"),
+    ("iris", {"inputs": [tensor("input", [1.0] * 4, shape=[-1, -4])]}, "'shape'", "input"),
+    ("iris", {"inputs": [tensor("input", [1.0] * 4, shape=[4, 1])]}, "4 columns", None),
+    ("iris", {"inputs": [tensor("input", [1.0] * 4, shape=[2, 4])]}, "has 4 values", "input"),
+    ("iris", {"inputs": [tensor("sl", []), tensor("sw", [], shape=[0, 7])]}, "'sw' has 7 columns", "sw"),
+    ("iris", {"inputs": [tensor("sl", [1.0]), tensor("sw", [[]], shape=[1])]}, "shape [1]", "sw"),
     ("iris", {"inputs": [tensor("sl", [1.0], "FP16")]}, "datatype", "sl"),
+    ("iris", {"inputs": [tensor("sl", [1.0], ["FP64"])]}, "read: a list", "sl"),
+    ("iris", {"inputs": [tensor("sl", [deep(500)], shape=[1])]}, "holds a list", "sl"),
+    ("iris", {"inputs": [{**tensor("sl", [1.0]), "data": None, "parameters": 5}]}, "must be a list", "sl"),
+    ("iris", {"inputs": [tensor("sl", [math.nan])], "id": "\ud800"}, "surrogate", None),
+    ("iris", {"inputs": [tensor("\ud800", [math.nan])]}, "surrogate", None),
+    ("iris", {"inputs": [tensor("sl", [math.nan, 2**64])]}, "64-bit", None),
     ("iris", {"inputs": [tensor("sl", [1.5], "INT64")]}, "declared INT64, but holds 1.5", "sl"),
     ("iris", {"inputs": [tensor("sl", [True], "FP32")]}, "declared FP32, but holds true", "sl"),
     ("iris", {"inputs": [tensor("sl", ["x"], "BYTES")]}, "sl", "sl"),

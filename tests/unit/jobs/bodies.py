@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from appliance.db import Store
-from appliance.errors import BadInput
+from appliance.errors import BadInput, Overloaded
 from appliance.jobs import ledger
 from appliance.jobs.child import Attempt, run_body
 from appliance.jobs.progress import Progress
@@ -29,6 +29,8 @@ def body(attempt: Attempt) -> None:
                 tx.audit("test", "made", f"job:{attempt.job.id}")
         case "refuse":
             raise BadInput("Line 7 has no end.", "Give it one.", column="c")
+        case "busy":
+            raise Overloaded("registry.db is busy.", "Try again in a moment.")
         case "crash":
             raise RuntimeError("an inner detail")
         case "crash-in-commit":

@@ -231,3 +231,30 @@ def test_a_child_dies_with_its_worker_and_the_job_is_taken_up_again(jobs: Jobs) 
     assert ledger.claim(jobs.store, id, 30.0) is None
     assert ledger.reconcile(jobs.store) == [id]
     assert (jobs.get(id).state, jobs.get(id).attempts) == (JobState.QUEUED, 1)
+
+
+def test_a_child_that_cannot_be_started_costs_no_attempt(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file stands where its log belongs: the job waits, and is run once that is mended."""
+    monkeypatch.setattr(runner, "_GRACE", 0.0)
+    id = jobs.add("succeed", x=1)
+    folder = progress.log_file(jobs.home, id).parent
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("in the way")
+    job = run(jobs, id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+    folder.unlink()
+    assert run(jobs, id).state is JobState.SUCCEEDED
+
+
+def test_a_second_wake_leaves_a_running_job_alone(jobs: Jobs) -> None:
+    id = jobs.add("sleep")
+    with running(jobs, id):
+        run(jobs, id)
+        assert progress.read(jobs.run_dir, id)["phase"] == "resting"
+        ledger.request_cancel(jobs.store, id, "me")
+    assert jobs.get(id).state is JobState.CANCELLED
+
+
+def test_a_busy_registry_at_the_commit_is_tried_again(jobs: Jobs) -> None:
+    job = run(jobs, jobs.add("busy"))
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
