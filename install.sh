@@ -127,6 +127,7 @@ TEXT
 run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
     need_packages libgomp1 curl chromium chromium-driver wrk iproute2
+    case " $* " in *' --slow '*) need_packages mmdebstrap ;; esac
     exec .venv/bin/python -m tests "$@"
 }
 

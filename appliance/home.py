@@ -61,8 +61,6 @@ def create(path: Path) -> Home:
             raise FalajError(
                 f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
             ) from error
-        except (FileExistsError, NotADirectoryError) as error:
-            raise FalajError(f"{path} is not a folder.", "Choose another --home.") from error
     _refuse_lost_registry(path)
     home = _assemble(settings, ring, create=True)
     home.registry.migrate(registry)
@@ -83,10 +81,12 @@ def make_folder(path: Path) -> None:
             for folder in ("keys", "blobs", "logs"):
                 (path / folder).mkdir(mode=0o700, exist_ok=True)
             keys.sync_folder(path)
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        except PermissionError as error:
             raise FalajError(
                 f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
             ) from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise FalajError(f"{error.filename} is not a folder.", "Choose another --home.") from error
 
 
 def open_home(path: Path) -> Home:

@@ -27,7 +27,7 @@ def main() -> int:
         print(f"There is no option {', '.join(unknown)}. Use --unit or --slow.", file=sys.stderr)
         return 2
     steps = [] if "--unit" in told else [*LINT]
-    steps.append(("unit tests", ["pytest", "tests/unit"]))
+    steps.append(("unit tests", ["pytest", "tests/unit", "--numprocesses", "auto"]))
     if "--unit" not in told:
         marker = [] if "--slow" in told else ["-m", "not slow"]
         steps.append(("system tests", ["pytest", "tests/system", *marker]))

@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from appliance import config, presence
 from appliance import home as homes
-from appliance import presence
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
 from appliance.errors import Conflict
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 def run(path: Path) -> None:
     """Start the appliance and keep it running. Raises FalajError when it can't start."""
+    config.load(path)  # a wrong setting is told before anything is made
     lock = _lock(path)
     opened = homes.create(path)
     settings = opened.config

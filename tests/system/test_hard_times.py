@@ -201,7 +201,7 @@ def test_too_little_space_to_begin_with(small_disk: Path, new_appliance: Callabl
 def test_no_byte_is_left(seed: Seed, small_disk: Path, new_appliance: Callable[..., Appliance]) -> None:
     """Predictions go on; what is acknowledged is there afterwards, what was refused is not."""
     shutil.copytree(seed.home, small_disk / "home")
-    appliance = new_appliance(small_disk / "home", FALAJ_DATA_MIN_FREE_MB="0").start()
+    appliance = new_appliance(small_disk / "home", FALAJ_DATA_MIN_FREE_MB="1").start()
     ballast = leave_free(small_disk, 0)
     client, made = Client(appliance.home), []
     told = ""

@@ -108,8 +108,12 @@ def test_a_refused_account_is_told_by_the_command_too(appliance: Appliance, wide
     if os.geteuid() != 0:
         pytest.skip("only root can act as another account")
     with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"  # readable for everyone, and it leads to the open socket
+        home.mkdir()
         os.chmod(folder, 0o755)
-        environment = appliance.environment | {"FALAJ_HOME": folder, "FALAJ_RUN_DIR": str(wide_open.parent)}
+        way = Path(folder) / config.load(home).run_dir.name
+        way.symlink_to(wide_open.parent)
+        environment = appliance.environment | {"FALAJ_HOME": str(home), "FALAJ_RUN_DIR": folder}
         for _ in range(5):
             done = subprocess.run(
                 [FALAJ, "status"], user=NOBODY, group=NOBODY, extra_groups=[], env=environment, cwd="/",
