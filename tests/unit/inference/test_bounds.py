@@ -159,7 +159,7 @@ def test_a_deadline_frees_what_waits_and_not_what_runs(on_stage):
         finally:
             tracemalloc.stop()
 
-    on_stage(scene, request_deadline=0.3)
+    on_stage(scene, request_deadline=0.5)
 
 
 def test_a_client_that_leaves_the_queue_gives_its_share_back(on_stage):
