@@ -7,6 +7,7 @@ float32; a property test holds them together. NaN is "missing" everywhere.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, NoReturn, Protocol
@@ -38,7 +39,7 @@ class Encoder(Protocol):
 
 def refuse(column: str, wanted: str, value: Any, row: int | None = None) -> NoReturn:
     """Raise BrokenRow in the one shape that every bad value is reported in."""
-    shown = repr(value)
+    shown = reprlib.repr(value)  # never more than a few levels and letters of what somebody sent
     shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
     place = "" if row is None else f" in row {row + 1}"
     raise BrokenRow(

@@ -261,3 +261,12 @@ def test_the_inference_process_stays_slim() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_deeply_nested_value_is_a_wrong_value_not_a_crash() -> None:
+    nested: object = 1
+    for _ in range(5000):
+        nested = [nested]
+    signature = Signature((Column("a", Kind.NUMBER),), "y", "regression")
+    with pytest.raises(BrokenRow, match="'a' must be a number"):
+        signature.encode([{"a": nested}])
