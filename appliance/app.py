@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from appliance.db import Row, Transaction
 from appliance.home import Home
 from appliance.jobs import ledger
 from appliance.jobs.ledger import NewJob
-from appliance.jobs.queue import Queue
+from appliance.jobs.queue import Broken, Queue
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class App:
         with self.home.registry.write() as tx:
             check(tx)
             id = ledger.add(tx, job, by)
-        self.queue.wake(id)
+        with suppress(Broken):  # the worker replaces the queue, then finds the job by itself
+            self.queue.wake(id)
         return id
 
 

@@ -150,6 +150,9 @@ def _rounds(home: Home, jobs: queue.Queue) -> None:
             if time.monotonic() - swept > _SWEEP:
                 sweep(home)
                 swept = time.monotonic()
+        except queue.Broken as error:
+            log.warning("%s; this role starts again with a new one", error)
+            os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             log.exception("putting things right failed; it is tried again")
         time.sleep(_RECONCILE)

@@ -32,6 +32,10 @@ class _JsonSerializer(Serializer):  # type: ignore[misc]
         return Message(*json.loads(data))
 
 
+class Broken(Exception):
+    """queue.db is no database any more: throw it away and begin again."""
+
+
 class Queue:
     """Wakes workers. `run` is what a worker does with a job id; the admin role has none."""
 
@@ -55,14 +59,23 @@ class Queue:
         self._task = self._huey.task(retries=0)(run_job)
 
     def wake(self, job: str) -> None:
-        """Tell some worker that this job waits. A lost call only delays it to the next round."""
+        """Tell some worker that this job waits. A lost call only delays it to the next round.
+
+        Raises Broken when the file is no queue any more.
+        """
         try:
             self._task(job)
         except sqlite3.Error as error:
+            _raise_if_broken(error)
             log.warning("job %s waits for the next round: queue.db: %s", job, error)
 
     def is_empty(self) -> bool:
-        return int(self._huey.pending_count()) == 0
+        """Whether no wake-up call waits. Raises Broken when the file is no queue any more."""
+        try:
+            return int(self._huey.pending_count()) == 0
+        except sqlite3.Error as error:
+            _raise_if_broken(error)
+            return False
 
     def serve(self, threads: int) -> None:
         """The worker's loop: blocks until SIGTERM or SIGINT and until the running jobs were given back."""
@@ -96,6 +109,12 @@ def empty(path: Path) -> None:
     except sqlite3.DatabaseError:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _raise_if_broken(error: sqlite3.Error) -> None:
+    """A busy file or a full disk passes; anything else is a file that will never work again."""
+    if not any(word in str(error) for word in ("locked", "full")):
+        raise Broken(f"queue.db is broken ({error})") from error
 
 
 def _not_here(job: str) -> None:

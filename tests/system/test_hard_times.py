@@ -483,6 +483,14 @@ def test_a_broken_queue_is_replaced_at_the_next_start(begin: Begin) -> None:
         assert processes.ended(appliance, one)["state"] == "succeeded"
 
 
+def test_a_queue_that_breaks_while_it_runs_heals_by_itself(begin: Begin) -> None:
+    appliance = begin()
+    with open(appliance.home / "queue.db", "r+b") as file:
+        file.write(b"\x80\x04rubbish" * 4000)
+    (appliance.home / "queue.db-wal").unlink(missing_ok=True)
+    assert processes.ended(appliance, detach(appliance, "line"))["state"] == "succeeded"
+
+
 # Stopping
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from huey.registry import Message
 
 from appliance.jobs import queue
-from appliance.jobs.queue import Queue
+from appliance.jobs.queue import Broken, Queue
 from tests.conftest import ROOT
 from tests.unit.jobs.conftest import wait_until
 
@@ -89,6 +90,12 @@ def test_a_pickle_in_the_queue_is_never_loaded(tmp_path: Path) -> None:
     assert _messages(path) == []
 
 
+def _listens_to(pid: int, signum: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
+
+
 def _serve_until(path: Path, wanted: str) -> list[str]:
     """What a real consumer ran, up to `wanted`; then it is told to stop, and does."""
     with subprocess.Popen(
@@ -104,6 +111,8 @@ def _serve_until(path: Path, wanted: str) -> list[str]:
             lines.append(line.strip())
             if line.strip() == wanted:
                 break
+        while not _listens_to(worker.pid, signal.SIGTERM):  # a job may run before Huey's handlers are there
+            time.sleep(0.01)
         worker.send_signal(signal.SIGTERM)
         rest, _ = worker.communicate(timeout=10)
     assert rest.strip().splitlines() == ["stopped"]
@@ -163,15 +172,28 @@ def test_a_file_that_was_cut_is_replaced(tmp_path: Path) -> None:
     assert len(_messages(path)) == 1
 
 
-def test_a_wake_that_cannot_be_written_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The job is in the ledger by then; the worker's next round finds it."""
+def test_a_broken_queue_is_told_as_such(tmp_path: Path) -> None:
+    """The worker then begins a new one; the job is in the ledger by then, and is found there."""
     path = tmp_path / "queue.db"
     made = Queue(path)
     made._huey.storage.close()
     path.unlink()
     path.write_bytes(b"not a database at all" * 500)
+    with pytest.raises(Broken, match="not a database"):
+        made.wake("abc")
+    with pytest.raises(Broken):
+        made.is_empty()
+
+
+def test_a_busy_queue_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The job is in the ledger by then; the worker's next round finds it."""
+    made = Queue(tmp_path / "queue.db")
+    made._huey.storage.conn.execute("PRAGMA busy_timeout = 10")
+    other = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
     with caplog.at_level(logging.WARNING, "appliance.jobs.queue"):
         made.wake("abc")
+    other.close()
     assert "abc waits for the next round" in caplog.text
 
 
