@@ -61,7 +61,17 @@ make_venv() {
 # The checkout itself, importable and as a command; nothing is copied, nothing is built.
 link_checkout() {
     pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/falaj.pth"
-    printf '#!%s/.venv/bin/python\nimport sys\n\nfrom appliance.cli import main\n\nsys.exit(main())\n' "$PWD" >.venv/bin/falaj
+    cat >.venv/bin/falaj <<SCRIPT
+#!$PWD/.venv/bin/python
+import sys
+
+try:
+    from appliance.cli import main
+
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)
+SCRIPT
     chmod +x .venv/bin/falaj
 }
 
@@ -79,6 +89,9 @@ try() {
     export FALAJ_HOME="${FALAJ_HOME:-$PWD/var}"
     mkdir -p "$FALAJ_HOME/logs"
     log="$FALAJ_HOME/logs/falaj.log"
+    if .venv/bin/falaj status >/dev/null 2>&1; then
+        die "An appliance already runs from $FALAJ_HOME." "Use it (.venv/bin/falaj status), or stop it first."
+    fi
     .venv/bin/falaj run >>"$log" 2>&1 &
     APPLIANCE=$!
     trap 'kill -TERM $APPLIANCE 2>/dev/null; wait $APPLIANCE 2>/dev/null' EXIT

@@ -22,6 +22,9 @@ class _Map(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. What was begun may go on; see: falaj job ls", err=True)
+            sys.exit(130)
         except FalajError as error:
             edge = ctx.find_object(Edge)
             fail(error, as_json=edge is not None and edge.json)
@@ -39,7 +42,7 @@ def main(context: click.Context, home: str | None) -> None:
       falaj dataset add customers customers.csv
       falaj train churn --dataset customers --target left
       falaj deploy churn
-      falaj predict churn --row '{"age": 41, "plan": "basic"}'
+      falaj predict churn --row '{"tenure": 3, "contract": "One year"}'
     """
     context.obj = Edge(home)
 

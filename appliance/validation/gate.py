@@ -78,6 +78,7 @@ class Evidence:
     over_baseline: Interval
     over_champion: Interval | None = None
     champion: str = ""
+    champion_note: str = ""  # why it could not be compared fairly, or why its figures are not to be trusted
     class_rows: Mapping[str, int] | None = None
     r2: Interval | None = None
     parity_ok: bool | None = None
@@ -159,6 +160,12 @@ def _beats_baseline(policy: Policy, evidence: Evidence) -> Rule:
 
 def _not_worse_than_champion(policy: Policy, evidence: Evidence) -> Rule:
     rule, gain = "not_worse_than_champion", evidence.over_champion
+    if gain is None and evidence.champion:
+        nothing = Interval(float("nan"), float("nan"), float("nan"))
+        why = (
+            f"Not compared with {evidence.champion}: {evidence.champion_note} Look at both before you deploy."
+        )
+        return _rule(rule, Verdict.WARN, nothing, why)
     if gain is None:
         nothing = Interval(float("nan"), float("nan"), float("nan"))
         return _rule(rule, Verdict.PASS, nothing, "There is no model in use yet to compare with.")
@@ -172,6 +179,8 @@ def _not_worse_than_champion(policy: Policy, evidence: Evidence) -> Rule:
     if gain.high < 0:
         why = f"Worse than {champion}: the {name} is worse by {_figure(-gain.value)} "
         why += f"(most likely {_figure(-gain.high)} to {_figure(-gain.low)})."
+        if evidence.champion_note:
+            return _rule(rule, Verdict.WARN, gain, f"{why} {evidence.champion_note}")
         return _rule(rule, Verdict.FAIL, gain, why)
     if gain.low > 0:
         why = f"Better than {champion}: the {name} is better by {_figure(gain.value)} (most likely {span})."

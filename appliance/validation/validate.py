@@ -48,12 +48,14 @@ class Holdout:
 class Proofs:
     """What other rooms measured, in plain values.
 
-    champion: predictions float[n, k] of the model in use on the same rows, and its name. parity: the JSON of
+    champion: predictions float[n, k] of the model in use on the same rows (None: not to be had fairly), its
+    name, and why it was not compared or is not to be trusted. parity: the JSON of
     export.Parity. latency: one mapping a runtime with runtime, version, ok, p50_us, p99_us, why.
     """
 
     champion: NDArray[Any] | None = None
     champion_name: str = ""
+    champion_note: str = ""
     parity: Mapping[str, Any] | None = None
     latency: Sequence[Mapping[str, Any]] = ()
     pinned: str = ""  # the runtime that must be used; "" for the fastest
@@ -131,6 +133,7 @@ def evidence(holdout: Holdout, evaluation: Evaluation, proofs: Proofs) -> Eviden
         over_baseline=better[BASELINE][metric],
         over_champion=better[CHAMPION][metric] if CHAMPION in better else None,
         champion=proofs.champion_name,
+        champion_note=proofs.champion_note,
         class_rows=holdout.class_rows() if holdout.task == "binary" else None,
         r2=evaluation.models[CANDIDATE].get("r2"),
         parity_ok=None if proofs.parity is None else bool(parity["ok"]),

@@ -13,12 +13,9 @@ from appliance.verbs.call import Call
 
 
 def deploy(app: App, call: Call) -> Row:
-    """Make a version (the newest deployable one unless told) answer."""
+    """Make a version (the newest unless told) answer."""
     name, number = parse_reference(call.text("model"), "model")
     version = models.find_version(app.home.registry, name, number)
-    if number is None and not version.deployable:
-        allowed = [one for one in models.versions(app.home.registry, name) if one.deployable]
-        version = allowed[-1] if allowed else version
     runtime = choose_runtime(version, call.optional("runtime"))
     return controller.deploy(app.home, version, runtime, call.actor, app.leading)
 

@@ -152,7 +152,10 @@ def _check_roles(home: Home) -> Check:
 
 def _check_deployed(home: Home) -> Check:
     """Every worker that runs must answer for every version that the registry calls live."""
-    missing = lost(home, presence.present(home.run_dir, "inference-worker"))
+    workers = presence.present(home.run_dir, "inference-worker")
+    if not workers:
+        return Check("deployed", True, "not checked: no inference worker is running")
+    missing = lost(home, workers)
     if missing:
         named = "; ".join(f"{name}: {why}" for name, why in sorted(missing.items()))
         return Check("deployed", False, f"not answering: {named}", "Deploy another version.")

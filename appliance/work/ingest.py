@@ -38,6 +38,8 @@ def ingest(home: Home, attempt: Attempt) -> None:
                 lambda content: chunks.append(home.blobs.put(content, key)),
                 attempt.progress,
             )
+        if len(table.columns) == 1:
+            table.notes.append("There is only one column: is the separator right? Say it with --separator.")
         made = _commit(home, attempt, table, chunks, key)
     finally:
         if not made:

@@ -73,7 +73,7 @@ def train(home: Home, attempt: Attempt) -> None:
     progress(_TRAINED, "exporting and proving")
     exported = proving.export(outcome.fitted, signature.features, held_x, payload["seed"])
     progress(0.85, "validating")
-    best = champions.challenge(home, payload["model"], table)
+    best = champions.challenge(home, payload["model"], table, payload["seed"])
     found = validate(
         Holdout(
             table.finding.task.value,
@@ -84,12 +84,12 @@ def train(home: Home, attempt: Attempt) -> None:
             table.y[~table.held],
         ),
         outcome.fitted.predict,
-        Proofs(best.answers, best.name, exported.parity.as_json(), exported.runtimes_json()),
+        Proofs(best.answers, best.name, best.note, exported.parity.as_json(), exported.runtimes_json()),
         Policy(latency_budget_us=home.config.gate.latency_budget_us, min_rows=home.config.gate.min_rows),
         seed=payload["seed"],
     )
     bins = reference.reference(train_x, signature.features, outcome.fitted.predict(train_x))
-    all_notes = [*table.notes, *notes, *([best.note] if best.note else [])]
+    all_notes = [*table.notes, *notes]
     seconds = time.monotonic() - began
     candidate = Candidate(
         table, signature.as_json(), outcome, exported, found, bins, all_notes, round(seconds, 3)

@@ -114,6 +114,28 @@ def test_a_refused_version_stays_visible_and_can_be_approved(appliance: Applianc
     assert entry["detail"] == {"reason": "agreed with the owner for a trial"}
 
 
+def test_retraining_is_compared_only_where_that_is_fair(appliance: Appliance, tmp_path: Path) -> None:
+    """The same rows and seed: compared. More rows: the old version knows some of them, which is said."""
+    path = tmp_path / "grow.csv"
+    lines = [
+        f"{i % 83},{(i * 31) % 97},{'yes' if (i % 83) + (i * 13) % 40 > 60 else 'no'}" for i in range(900)
+    ]
+
+    def retrain(rows: int) -> dict[str, object]:
+        path.write_text("a,b,c\n" + "\n".join(lines[:rows]) + "\n")
+        appliance.json("dataset", "add", "grow", str(path))
+        made = appliance.json("train", "grow", "--dataset", "grow", "--target", "c", "--algorithm", "linear")
+        return next(rule for rule in made["gate"]["rules"] if rule["rule"] == "not_worse_than_champion")
+
+    assert "no model in use yet" in str(retrain(600)["why"])
+    same = retrain(600)
+    assert same["verdict"] == "pass"
+    assert "grow:1" in str(same["why"])
+    more = retrain(900)
+    assert more["verdict"] == "warn"
+    assert "learnt from grow:1" in str(more["why"])
+
+
 def test_deploy_roll_back_and_undeploy(appliance: Appliance, tmp_path: Path) -> None:
     path = tmp_path / "line.csv"
     path.write_text("x,y\n" + "".join(f"{i % 200},{3 * (i % 200) + (i * 37) % 11}\n" for i in range(400)))

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 GOOD = json.dumps({"rows": [{"sl": 1.0}]}).encode()
 
 

@@ -18,6 +18,8 @@ import time
 import httpx
 import pytest
 
+pytestmark = pytest.mark.processes
+
 
 def test_granian_is_the_version_we_know():
     """rsgi.py calls undocumented names; a new granian must be looked at before it is let in."""

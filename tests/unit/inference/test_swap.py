@@ -12,6 +12,8 @@ from appliance.errors import Conflict, FalajError, NotFound
 from appliance.inference.plane import Plane, prepare
 from appliance.runtimes import CannotLoad
 
+pytestmark = pytest.mark.processes
+
 ROW = {"sl": 5.1, "sw": 3.5, "pl": 1.4, "pw": 0.2}
 X = np.array([list(ROW.values())], np.float32)
 

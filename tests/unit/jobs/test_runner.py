@@ -22,6 +22,8 @@ from appliance.jobs.ledger import Job, JobState
 from tests.conftest import ROOT
 from tests.unit.jobs.conftest import Jobs, wait_until
 
+pytestmark = pytest.mark.processes
+
 
 def run(jobs: Jobs, id: str, **told: object) -> Job:
     """Run a job as a worker's thread does, to an end that its row tells."""

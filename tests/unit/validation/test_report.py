@@ -52,7 +52,7 @@ def made(task="binary", rows=500, champion=True, labels=("no & <b>", HOSTILE)):
         predict = lambda x: np.tile(np.arange(1, k + 1) / (k * (k + 1) / 2), (len(x), 1))  # noqa: E731
     else:
         y, predict = (rng.random(rows) < p[:, 1]).astype(int), predict_two
-    proofs = Proofs(predict(x) if champion else None, HOSTILE, PARITY, LATENCY)
+    proofs = Proofs(predict(x) if champion else None, HOSTILE if champion else "", "", PARITY, LATENCY)
     found = validate(Holdout(task, tuple(labels), FEATURES, x, y, y), predict, proofs)
     race = [
         {"algorithm": "linear", "metric": found.gate.rules[0].rule and "auc", "score": 0.9, "loss": 0.3,
