@@ -56,10 +56,6 @@ class Column:
     categories: tuple[str, ...] = ()
     format: str = ""
 
-    @property
-    def feature_count(self) -> int:
-        return len(self.features)
-
     @cached_property
     def features(self) -> tuple[Feature, ...]:
         if self.kind is Kind.DATETIME:

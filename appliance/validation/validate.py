@@ -80,10 +80,6 @@ class Validation:
     plots: dict[str, Any]
     proofs: Proofs = field(default_factory=Proofs)
 
-    def metrics_json(self) -> dict[str, dict[str, float | None]]:
-        """{"auc": {"value", "low", "high"}, ...} of the candidate."""
-        return {name: one.as_json() for name, one in self.evaluation.models[CANDIDATE].items()}
-
 
 def validate(
     holdout: Holdout,
