@@ -55,6 +55,10 @@ class InferenceSettings:
 class AdminSettings:
     host: str = _setting("127.0.0.1", "address the admin page listens on")
     port: int = _port(7600, "port of the admin page and the management API")
+    idle_hours: float = _setting(
+        8.0, "hours without use after which somebody has to sign in again", 0.01, 8760
+    )
+    session_days: float = _setting(7.0, "days after which somebody has to sign in again", 0.01, 365)
 
 
 @dataclass(frozen=True)

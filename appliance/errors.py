@@ -73,6 +73,7 @@ class BrokenRow(FalajError):
 
 class Overloaded(FalajError):
     status = 429
+    retry_after = 1  # seconds
 
 
 class Cancelled(FalajError):

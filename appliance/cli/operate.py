@@ -11,6 +11,7 @@ import click
 from appliance.app import open_app
 from appliance.cli.edge import Edge, plural, table, with_edge
 from appliance.errors import Unavailable
+from appliance.security.roles import SYSTEM
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
@@ -47,7 +48,7 @@ def doctor(edge: Edge) -> None:
     try:
         checks = edge.call("doctor")
     except Unavailable:
-        checks = perform(open_app(edge.home), Call("doctor", "cli"))
+        checks = perform(open_app(edge.home), Call("doctor", SYSTEM))
     lines = []
     for check in checks:
         lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<10} {check['detail']}")

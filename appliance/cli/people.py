@@ -7,6 +7,7 @@ import sys
 import click
 
 from appliance.cli.edge import Edge, plural, table, when, with_edge
+from appliance.security.roles import FOR_TOKENS
 
 
 @click.group()
@@ -15,20 +16,28 @@ def token() -> None:
 
 
 @token.command("create")
+@click.option("--models", metavar="MODEL[,MODEL]", help="What it may ask; '*' means every model.")
 @click.option(
-    "--models", required=True, metavar="MODEL[,MODEL]", help="What it may ask; '*' means every model."
+    "--role",
+    type=click.Choice([one.value for one in FOR_TOKENS]),
+    help="What it may do on the management API; without it nothing.",
 )
 @click.option("--expires", metavar="TIME", help="How long it works, e.g. 12h or 90d.")
 @click.option("--name", metavar="TEXT", help="What it is for, to know it again.")
 @with_edge
-def token_create(edge: Edge, models: str, expires: str | None, name: str | None) -> None:
-    """Make a token, which is shown once, for one or more models."""
-    wanted = [one.strip() for one in models.split(",") if one.strip()]
-    made = edge.call("token.create", models=wanted, expires=expires, name=name)
-    models = "every model" if "*" in made["models"] else ", ".join(made["models"])
+def token_create(
+    edge: Edge, models: str | None, role: str | None, expires: str | None, name: str | None
+) -> None:
+    """Make a token, which is shown once, for one or more models, or for a role on the management API."""
+    wanted = [one.strip() for one in (models or "").split(",") if one.strip()]
+    made = edge.call("token.create", models=wanted, role=role, expires=expires, name=name)
+    goals = ["every model" if "*" in made["models"] else ", ".join(made["models"])] if wanted else []
+    goals += [f"the management API as {role}"] if role else []
     until = f"until {when(made['expires'])}" if made["expires"] else "until it is revoked"
     edge.done(
-        made, f"{made['token']}\nFor {models}, {until}. Keep it like a password: it is not shown again."
+        made,
+        f"{made['token']}\nFor {' and '.join(goals)}, {until}. "
+        "Keep it like a password: it is not shown again.",
     )
 
 
@@ -41,6 +50,7 @@ def token_ls(edge: Edge) -> None:
         "id": "id",
         "name": "name",
         "models": "models",
+        "role": "role",
         "expires_at": "expires",
         "revoked_at": "revoked",
         "last_used_at": "last used",

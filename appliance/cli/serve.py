@@ -56,6 +56,21 @@ def deployment() -> None:
     """Which version answers, and its history."""
 
 
+@deployment.command("ls")
+@with_edge
+def deployment_ls(edge: Edge) -> None:
+    """List what answers now."""
+    rows = edge.call("deployment.ls")
+    columns = {
+        "model": "model",
+        "version": "version",
+        "runtime": "runtime",
+        "created_at": "since",
+        "created_by": "by",
+    }
+    edge.done(rows, table(rows, columns, "Nothing answers yet. Deploy a model with: falaj deploy MODEL"))
+
+
 @deployment.command("show")
 @click.argument("model")
 @with_edge

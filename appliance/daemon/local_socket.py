@@ -20,6 +20,8 @@ from typing import IO, Any
 from appliance.app import App
 from appliance.errors import BadInput, FalajError, Forbidden, TooLarge
 from appliance.framing import LENGTH, LONGEST, exactly, peer_uid, socket_path
+from appliance.security.refusals import Refusals
+from appliance.security.roles import Caller, Role
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
@@ -41,6 +43,7 @@ class LocalServer(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self.refusals = Refusals(app.home.registry, "socket")
         path = socket_path(app.home.run_dir)
         path.unlink(missing_ok=True)
         super().__init__(str(path), _Door)
@@ -81,7 +84,7 @@ class _Door(socketserver.BaseRequestHandler):
             pass
 
     def _answer(self) -> Any:
-        actor = self._caller()
+        caller = self._caller()
         try:
             body, file = receive(self.request)
         except OSError as error:
@@ -91,21 +94,22 @@ class _Door(socketserver.BaseRequestHandler):
             args = body.get("args")
             if not isinstance(body.get("verb"), str) or not isinstance(args, dict):
                 raise BadInput("This is not a call of a verb.", "Use the falaj command.")
-            return perform(self.server.app, Call(body["verb"], actor, args, file))
+            return perform(self.server.app, Call(body["verb"], caller, args, file))
         finally:
             if file is not None:
                 file.close()
 
-    def _caller(self) -> str:
-        """The account of the caller's process. Raises Forbidden unless it owns the home or is root."""
+    def _caller(self) -> Caller:
+        """Whose process it is. Raises Forbidden unless it is the owner of the home or root."""
         uid = peer_uid(self.request)
         owner = self.server.app.home.path.stat().st_uid
         if uid not in (owner, 0):
+            self.server.refusals.add(f"account:{_account(uid)}", Forbidden.status)
             raise Forbidden(
                 "This account may not command the appliance.",
                 f"Act as its owner: sudo -u {_account(owner)} falaj ...",
             )
-        return f"cli:{_account(uid)}"
+        return Caller(f"cli:{_account(uid)}", Role.OWNER)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], IO[bytes] | None]:

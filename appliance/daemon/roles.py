@@ -31,12 +31,15 @@ from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.process import die_with_parent
 from appliance.rollout import controller
+from appliance.security import refusals
+from appliance.security.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 _RECONCILE = 2.0
 _SWEEP = 600.0
 _YOUNG = 3600.0  # an upload is sealed before its job's row is there
+_PAGE_DRAIN = 10.0
 _WORK_MODULE = "appliance.work"
 
 
@@ -87,18 +90,35 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
 
 def admin(home: Path, listening: socket.socket | None) -> None:
     """The management side: the CLI's local socket and the HTTP port of the admin page."""
-    from appliance.admin.server import build
-    from appliance.daemon.wsgi import serve_wsgi
+    from appliance.daemon.front import Front
+    from appliance.daemon.management import management
+    from appliance.daemon.rsgi import serve_rsgi
 
     app = open_app(home)
+    site = management(app)
     settings = app.home.config.admin
     made = listening or sockets.listen(settings.host, settings.port, "admin.port")
     controller.reconcile(app.home)
     local = LocalServer(app)
     threading.Thread(target=local.serve_forever, name="falaj-local", daemon=True).start()
-    with _present(app.home, "admin"):
-        serve_wsgi(build(app), made, sockets.BACKLOG)
-    local.shutdown()
+    threading.Thread(
+        target=_write_refusals, args=([site.refusals, local.refusals],), name="falaj-refusals", daemon=True
+    ).start()
+    try:
+        with _present(app.home, "admin"):
+            serve_rsgi(Front(site.wsgi_app), made, sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
+    finally:
+        local.shutdown()
+        for one in (site.refusals, local.refusals):
+            one.flush()
+
+
+def _write_refusals(counts: list[Refusals]) -> None:
+    """Write counted refusals down when their minute is over."""
+    while True:
+        time.sleep(_RECONCILE)
+        for one in counts:
+            one.flush(time.monotonic() - refusals.SPAN)
 
 
 def worker(home: Path) -> None:

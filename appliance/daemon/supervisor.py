@@ -17,6 +17,9 @@ from appliance import home as homes
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
 from appliance.errors import Conflict
+from appliance.home import Home
+from appliance.registry import users
+from appliance.security import setup_code
 from appliance.security.local_token import make_local_token
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ def run(path: Path) -> None:
     endpoint = sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
     page = sockets.listen(settings.admin.host, settings.admin.port, "admin.port")
     make_local_token(opened.run_dir)
+    print_setup_code(opened)
     opened.registry.close()
     family = Family(path)
     family.children += [
@@ -42,6 +46,17 @@ def run(path: Path) -> None:
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
     presence.clear(opened.run_dir)
     lock.close()
+
+
+def print_setup_code(home: Home) -> None:
+    """Tell whoever starts the appliance how to set its page up, as long as nobody has."""
+    if users.there_are_any(home.registry):
+        return
+    with home.registry.write() as tx:
+        code = setup_code.make(tx, "system")
+    settings = home.config.admin
+    told = f"To set up the admin page, open http://{settings.host}:{settings.port}/setup and type"
+    print(f"\n  {told}\n\n      {code}\n\n  within {setup_code.MINUTES} minutes. A new code: falaj setup-code\n", flush=True)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -13,7 +13,10 @@ from appliance.errors import NotFound
 
 @dataclass(frozen=True)
 class Token:
-    """What one application may call. `models` is a list of names, or `["*"]` for all."""
+    """What one program may call.
+
+    `models` is a list of names, or `["*"]` for all; `role` what it may do on the management API, if anything.
+    """
 
     id: str
     name: str
@@ -23,6 +26,7 @@ class Token:
     revoked_at: str | None
     created_at: str
     created_by: str
+    role: str | None = None
 
     def allows(self, model: str) -> bool:
         return model in self.models or "*" in self.models
@@ -40,6 +44,11 @@ def add(tx: Transaction, token: Token) -> None:
 
 def every(store: Store) -> list[Token]:
     return [_from_row(row) for row in store.all("SELECT * FROM tokens ORDER BY created_at")]
+
+
+def find_by_digest(store: Store, digest: str) -> Token | None:
+    row = store.one("SELECT * FROM tokens WHERE digest = ?", (digest,))
+    return _from_row(row) if row else None
 
 
 def revoke(tx: Transaction, id: str) -> None:

@@ -27,10 +27,13 @@ _CHECK = 6
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def create(tx: Transaction, models: list[str], expires: str | None, name: str, by: str) -> tuple[str, Token]:
+def create(
+    tx: Transaction, models: list[str], expires: str | None, name: str, by: str, role: str | None = None
+) -> tuple[str, Token]:
     """Make a token; the secret itself is returned once and never stored.
 
-    `models` are names or `*`; `expires` is a span like `90d`, or None for a token that doesn't expire.
+    `models` are names or `*`; `expires` is a span like `90d`, or None for a token that doesn't expire;
+    `role` is what it may do on the management API.
     """
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET))
     text = PREFIX + secret + _checksum(secret)
@@ -43,9 +46,10 @@ def create(tx: Transaction, models: list[str], expires: str | None, name: str, b
         revoked_at=None,
         created_at=clock.now(),
         created_by=by,
+        role=role,
     )
     tokens.add(tx, token)
-    detail = {"models": models, "expires": token.expires_at, "name": name}
+    detail = {"models": models, "expires": token.expires_at, "name": name, "role": role}
     tx.audit(by, "token.create", f"token:{token.id}", detail)
     return text, token
 
@@ -79,27 +83,30 @@ class TokenBook:
                 "This needs a token.",
                 "Send the header 'Authorization: Bearer TOKEN'; make one with: falaj token create",
             )
-        token = self._by_digest.get(digest(text))
-        if token is None:
-            if not is_well_formed(text):
-                raise Unauthenticated(
-                    "This is not a complete token: a letter is missing or wrong.",
-                    "Copy the whole token again.",
-                )
-            raise Unauthenticated("This token is not known here.", "Make one with: falaj token create")
-        if token.revoked_at is not None:
-            raise Unauthenticated(f"Token {token.id} was revoked.", "Make a new one with: falaj token create")
-        if token.expires_at is not None and token.expires_at <= clock.now():
-            raise Unauthenticated(
-                f"Token {token.id} expired on {token.expires_at[:10]}.",
-                "Make a new one with: falaj token create",
-            )
+        token = in_force(self._by_digest.get(digest(text)), text)
         if model is not None and not token.allows(model):
             raise Forbidden(
                 f"Token {token.id} is not for the model '{model}'.",
                 f"It is for: {', '.join(token.models)}. Make one with: falaj token create --models {model}",
             )
         return token
+
+
+def in_force(token: Token | None, text: str) -> Token:
+    """The token found for this text, if it still opens anything. Raises Unauthenticated, saying why not."""
+    if token is None:
+        if not is_well_formed(text):
+            raise Unauthenticated(
+                "This is not a complete token: a letter is missing or wrong.", "Copy the whole token again."
+            )
+        raise Unauthenticated("This token is not known here.", "Make one with: falaj token create")
+    if token.revoked_at is not None:
+        raise Unauthenticated(f"Token {token.id} was revoked.", "Make a new one with: falaj token create")
+    if token.expires_at is not None and token.expires_at <= clock.now():
+        raise Unauthenticated(
+            f"Token {token.id} expired on {token.expires_at[:10]}.", "Make a new one with: falaj token create"
+        )
+    return token
 
 
 def _after(span: str) -> str:
@@ -109,8 +116,7 @@ def _after(span: str) -> str:
             f"The 'expires' of a token must be a number and s, m, h, d or w. Got {span!r} instead.",
             "For example: --expires 90d",
         )
-    instant = clock.parse(clock.now()) + timedelta(**{_UNITS[unit]: int(number)})
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.stamp(clock.parse(clock.now()) + timedelta(**{_UNITS[unit]: int(number)}))
 
 
 def _checksum(secret: str) -> str:

@@ -1,7 +1,7 @@
 """Everything a person can ask of the appliance, as one table: name -> function(app, call) -> JSON.
 
-The CLI's socket, the management API and the admin page all go through here, so each can do exactly
-what the others can, and every change is audited under whoever asked.
+The CLI's socket, the management API and the admin page all go through here: each can do exactly what the
+others can, what a caller may do is checked once, and every change is audited under whoever asked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ from typing import Any
 
 from appliance.app import App
 from appliance.errors import BadInput
-from appliance.verbs import audit, datasets, deployments, jobs, models, predictions, system, tokens
+from appliance.security import roles
+from appliance.verbs import (
+    audit,
+    datasets,
+    deployments,
+    jobs,
+    models,
+    people,
+    predictions,
+    sessions,
+    system,
+    tokens,
+)
 from appliance.verbs.call import Call
 
 Verb = Callable[[App, Call], Any]
@@ -35,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "deploy": deployments.deploy,
     "rollback": deployments.rollback,
     "undeploy": deployments.undeploy,
+    "deployment.ls": deployments.ls,
     "deployment.show": deployments.show,
     "predict": predictions.predict,
     "token.create": tokens.create,
@@ -47,12 +60,23 @@ VERBS: dict[str, Verb] = {
     "audit.ls": audit.ls,
     "audit.verify": audit.verify,
     "audit.export": audit.export,
+    "user.ls": people.ls,
+    "user.add": people.add,
+    "user.role": people.role,
+    "user.reset": people.reset,
+    "user.rm": people.rm,
+    "role.ls": people.roles_ls,
+    "session.ls": sessions.ls,
+    "session.revoke": sessions.revoke,
+    "account.password": sessions.password,
+    "setup.code": people.setup_code,
 }
 
 
 def perform(app: App, call: Call) -> Any:
-    """Do what a call asks. Raises FalajError; nothing is half done then."""
+    """Do what a call asks, if its caller may. Raises FalajError; nothing is half done then."""
     verb = VERBS.get(call.verb)
     if verb is None:
         raise BadInput(f"There is no '{call.verb[:60]}'.", "See: falaj --help")
+    roles.check(call.caller, call.verb)
     return verb(app, call)

@@ -7,16 +7,22 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from appliance.errors import BadInput
+from appliance.security.roles import Caller
 
 
 @dataclass(frozen=True)
 class Call:
-    """`actor` is who the audit chain will name; `file` what was handed over with the call."""
+    """`caller` is who asks, `file` what was handed over with the call."""
 
     verb: str
-    actor: str
+    caller: Caller
     args: dict[str, Any] = field(default_factory=dict)
     file: IO[bytes] | None = None
+
+    @property
+    def actor(self) -> str:
+        """The name of the caller in the audit chain."""
+        return self.caller.actor
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text argument. Raises BadInput when it is missing or something else."""

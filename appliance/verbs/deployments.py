@@ -32,6 +32,12 @@ def undeploy(app: App, call: Call) -> Row:
     return controller.undeploy(app.home, name, call.actor)
 
 
+def ls(app: App, call: Call) -> list[Row]:
+    """What answers now, by model."""
+    live = [one.summary() for one in deployments.serving(app.home.registry)]
+    return sorted((one for one in live if one["state"] == "live"), key=lambda one: str(one["model"]))
+
+
 def show(app: App, call: Call) -> Row:
     """The live deployment of a model and its history, newest first."""
     name, _ = parse_reference(call.text("model"), "model")

@@ -8,15 +8,18 @@ from appliance.db import Row
 from appliance.errors import BadInput
 from appliance.registry import models, tokens
 from appliance.security import tokens as minting
+from appliance.security.roles import FOR_TOKENS
 from appliance.verbs.call import Call
 
 
 def create(app: App, call: Call) -> Row:
-    """Make a token for some models; the secret is in the reply and nowhere else."""
+    """Make a token for some models, or for a role; the secret is in the reply and nowhere else."""
     wanted = call.texts("models")
-    if not wanted:
+    role = call.choice("role", FOR_TOKENS) if call.args.get("role") else None
+    if not wanted and role is None:
         raise BadInput(
-            "A token must be for at least one model.", "For example: --models churn, or --models '*'"
+            "A token must be for at least one model, or for a role.",
+            "For example: --models churn, or --models '*', or --role operator",
         )
     known = models.names(app.home.registry)
     for name in wanted:
@@ -27,9 +30,9 @@ def create(app: App, call: Call) -> Row:
             )
     expires, name = call.optional("expires"), call.text("name", "")
     with app.home.registry.write() as tx:
-        text, token = minting.create(tx, wanted, expires, name, call.actor)
+        text, token = minting.create(tx, wanted, expires, name, call.actor, role)
     _in_force(app)
-    return {"token": text, "id": token.id, "models": token.models, "expires": token.expires_at}
+    return {"token": text, "id": token.id, "models": token.models, "role": role, "expires": token.expires_at}
 
 
 def ls(app: App, call: Call) -> list[Row]:

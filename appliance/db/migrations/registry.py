@@ -142,3 +142,42 @@ _TABLES = (
 def m001_first_tables(db: Database) -> None:
     for statement in _TABLES:
         db.execute(statement)
+
+
+@registry()
+def m002_people(db: Database) -> None:
+    """Users, their sessions, the set-up code; a token may act as a role on the management API."""
+    db.execute(
+        """CREATE TABLE users (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'approver', 'admin')),
+        password TEXT NOT NULL,
+        must_change INTEGER NOT NULL,
+        password_at TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        created_by TEXT NOT NULL
+    ) STRICT"""
+    )
+    db.execute(
+        """CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+        address TEXT NOT NULL,
+        browser TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        seen_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL
+    ) STRICT"""
+    )
+    db.execute("CREATE INDEX sessions_by_user ON sessions (user, created_at)")
+    db.execute(
+        """CREATE TABLE setup_code (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        digest TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        until REAL NOT NULL,
+        tries INTEGER NOT NULL
+    ) STRICT"""
+    )
+    db.execute("ALTER TABLE tokens ADD COLUMN role TEXT CHECK (role IN ('viewer', 'operator', 'approver'))")

@@ -17,3 +17,17 @@ def m001_token_use(db: Database) -> None:
             PRIMARY KEY (token, hour)
         ) STRICT"""
     )
+
+
+@telemetry()
+def m002_sign_in_tries(db: Database) -> None:
+    """Wrong sign-ins by address and account, to make the next ones wait."""
+    db.execute(
+        """CREATE TABLE sign_in_tries (
+            key TEXT PRIMARY KEY,
+            failures INTEGER NOT NULL,
+            until REAL NOT NULL,
+            last REAL NOT NULL,
+            boot TEXT NOT NULL
+        ) STRICT"""
+    )

@@ -1,0 +1,5 @@
+"""The management API under /api/v1: one table of routes, one function that serves them all."""
+
+from appliance.api.resources import blueprint
+
+__all__ = ["blueprint"]

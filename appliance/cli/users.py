@@ -1,0 +1,146 @@
+"""Commands on users, roles, sessions and the set-up of the admin page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance import config
+from appliance.app import open_app
+from appliance.cli.edge import Edge, table, with_edge
+from appliance.errors import Unavailable
+from appliance.security.roles import FOR_PEOPLE, Caller, Role
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+_ROLES = click.Choice([role.value for role in FOR_PEOPLE])
+
+
+@click.command("setup-code")
+@with_edge
+def setup_code(edge: Edge) -> None:
+    """Make a new one-time code to set the admin page up. Works also when nothing runs."""
+    try:
+        made = edge.call("setup.code")
+    except Unavailable:
+        made = perform(open_app(edge.home), Call("setup.code", Caller("cli", Role.OWNER)))
+    edge.done(made, f"{made['code']}\n{how_to_use(edge.home, made)}")
+
+
+def how_to_use(home: Path, made: dict[str, Any]) -> str:
+    """What to do with a set-up code, in one line."""
+    settings = config.load(home).admin
+    return (
+        f"Open http://{settings.host}:{settings.port}/setup and type it there within {made['minutes']} minutes;"
+        f" {made['tries']} tries."
+    )
+
+
+@click.group()
+def user() -> None:
+    """People who may sign in to the admin page."""
+
+
+@user.command("ls")
+@with_edge
+def user_ls(edge: Edge) -> None:
+    """List all users."""
+    rows = edge.call("user.ls")
+    columns = {
+        "name": "name",
+        "role": "role",
+        "must_change": "one-time password",
+        "seen_at": "last seen",
+        "created_at": "added",
+    }
+    shown = [row | {"must_change": "yes" if row["must_change"] else "no"} for row in rows]
+    edge.done(rows, table(shown, columns, "No users yet. Set the admin page up with: falaj setup-code"))
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=_ROLES, required=True, help="What they may do; see: falaj role ls")
+@with_edge
+def user_add(edge: Edge, name: str, role: str) -> None:
+    """Add a user; prints a one-time password for their first sign-in."""
+    made = edge.call("user.add", name=name, role=role)
+    edge.done(made, f"{made['password']}\n{_tell(made['user'])}")
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=_ROLES)
+@with_edge
+def user_role(edge: Edge, name: str, role: str) -> None:
+    """Give a user another role. It holds from their next click on."""
+    made = edge.call("user.role", user=name, role=role)
+    edge.done(made, f"{made['user']} is {made['role']} now.")
+
+
+@user.command("reset")
+@click.argument("name")
+@with_edge
+def user_reset(edge: Edge, name: str) -> None:
+    """Give a user who forgot theirs a new one-time password, and end their sessions."""
+    made = edge.call("user.reset", user=name)
+    edge.done(made, f"{made['password']}\n{_tell(made['user'])}")
+
+
+@user.command("rm")
+@click.argument("name")
+@with_edge
+def user_rm(edge: Edge, name: str) -> None:
+    """Remove a user, and end their sessions."""
+    made = edge.call("user.rm", user=name)
+    edge.done(made, f"{made['user']} can no longer sign in.")
+
+
+def _tell(name: str) -> str:
+    return f"Tell it to {name}: it opens the admin page once, to choose a password. It is not shown again."
+
+
+@click.group()
+def role() -> None:
+    """What users may do."""
+
+
+@role.command("ls")
+@with_edge
+def role_ls(edge: Edge) -> None:
+    """List the roles and what each may do."""
+    rows = edge.call("role.ls")
+    told = [f"{row['role']}: {row['meaning']}\n  {', '.join(row['may'])}" for row in rows]
+    edge.done(rows, "\n".join(told))
+
+
+@click.group()
+def session() -> None:
+    """Browsers that are signed in."""
+
+
+@session.command("ls")
+@with_edge
+def session_ls(edge: Edge) -> None:
+    """List all sessions."""
+    rows = edge.call("session.ls")
+    columns = {
+        "session": "session",
+        "user": "user",
+        "address": "from",
+        "created_at": "signed in",
+        "seen_at": "last seen",
+    }
+    edge.done(rows, table(rows, columns, "Nobody is signed in."))
+
+
+@session.command("revoke")
+@click.argument("session")
+@with_edge
+def session_revoke(edge: Edge, session: str) -> None:
+    """End a session at once."""
+    edge.done(edge.call("session.revoke", session=session), f"Session {session} is over.")
+
+
+COMMANDS = [setup_code, user, role, session]

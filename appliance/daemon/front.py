@@ -1,0 +1,178 @@
+"""Flask behind granian's RSGI: a small adapter, so that both ports are served the same way.
+
+granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here small
+bodies are read on the event loop, under a deadline and a memory budget, before a thread is taken; larger
+ones (an upload) flow to the thread as it reads, and a sender that goes silent is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+from appliance.errors import FalajError, Overloaded
+from appliance.inference import wire
+from appliance.inference.bodies import BodyReader, BodyTooSlow, Gone
+
+log = logging.getLogger(__name__)
+
+THREADS = 16
+MOST_WAITING = 128  # requests taken on at once; one more is answered 429
+SMALL = 1 << 20  # bytes of a body that is read before a thread is taken
+SECONDS = 10.0  # that such a body may take
+SILENCE = 30.0  # seconds that a larger body may pause
+_JSON = ("content-type", "application/json")
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Front:
+    """An RSGI application around a WSGI one."""
+
+    def __init__(self, wsgi: Wsgi) -> None:
+        self._wsgi = wsgi
+        self._in_flight = 0
+        self._bodies = BodyReader(SECONDS, SMALL)
+        self._pool: ThreadPoolExecutor | None = None
+        self._sweep: asyncio.Task[None] | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="falaj-page")
+        self._sweep = loop.create_task(self._bodies.sweep())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        self._in_flight += 1
+        try:
+            if self._in_flight > MOST_WAITING:
+                raise Overloaded("The appliance is answering many requests already.", "Try again in a moment.")
+            status, headers, body = await self._answer(scope, proto)
+        except FalajError as error:
+            headers = [_JSON, ("connection", "close")]
+            proto.response_bytes(error.status, headers, wire.dumps_error(error.as_json()))
+        except Gone:
+            return
+        else:
+            proto.response_bytes(status, headers, body)
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
+        loop = asyncio.get_running_loop()
+        length = scope.headers.get("content-length")
+        chunked = scope.headers.get("transfer-encoding") is not None
+        stream: io.RawIOBase | io.BytesIO
+        held = 0
+        if chunked or (length is not None and length.isdigit() and int(length[:20]) > SMALL):
+            stream = _Stream(proto, loop)
+        elif length is None:
+            stream = io.BytesIO()
+        else:
+            body = await self._bodies.read(proto, length, perf_counter())
+            held = len(body)
+            stream = io.BytesIO(body)
+        assert self._pool is not None
+        try:
+            return await loop.run_in_executor(self._pool, self._call, environ(scope, stream))
+        finally:
+            self._bodies.release(held)
+
+    def _call(self, environment: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+        told: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            told[:] = [int(status[:3]), [(name.lower(), value) for name, value in headers]]
+
+        parts = self._wsgi(environment, start_response)
+        try:
+            body = b"".join(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+        status, headers = told
+        # the server writes the length itself; a body on these would break the connection's framing
+        return status, [one for one in headers if one[0] != "content-length"], body
+
+
+class _Stream(io.RawIOBase):
+    """A body as it arrives, read from a thread; each piece is fetched on the server's event loop."""
+
+    def __init__(self, proto: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._pieces = aiter(proto)
+        self._loop = loop
+        self._rest = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and not self._ended:
+            self._rest = self._next()
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+    def _next(self) -> bytes:
+        future = asyncio.run_coroutine_threadsafe(self._fetch(), self._loop)
+        try:
+            piece = future.result()
+        except TimeoutError:
+            raise BodyTooSlow("The upload stopped on its way.", "Check the network, then send it again.") from None
+        except FalajError:
+            raise
+        except Exception as error:  # the server's own classes for a broken connection
+            raise BodyTooSlow("The upload broke off.", "Send it again.") from error
+        if piece is None:
+            self._ended = True
+            return b""
+        return piece
+
+    async def _fetch(self) -> bytes | None:
+        try:
+            piece: bytes = await asyncio.wait_for(anext(self._pieces), SILENCE)
+        except StopAsyncIteration:
+            return None
+        return piece
+
+
+def environ(scope: Any, stream: io.RawIOBase | io.BytesIO) -> dict[str, Any]:
+    """The WSGI environment (PEP 3333) of an RSGI request. Only the connection itself says who the peer is."""
+    host, _, port = scope.server.rpartition(":")
+    made: dict[str, Any] = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),  # decoded by the server already
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": host.strip("[]") or "localhost",
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": stream,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        key = name.upper().replace("-", "_")
+        if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            made[key] = value
+        elif "_" not in name:  # `X_Y` would pass for `X-Y`
+            made[f"HTTP_{key}"] = value
+    return made

@@ -1,0 +1,33 @@
+"""What a route asks of its caller, declared at the view and checked before it runs. No declaration, no entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from appliance.security.roles import PERMISSIONS
+
+OPEN = "open"  # always, for anybody: health, style sheets
+SETUP = "setup"  # only until the first user is set up
+ENTRY = "entry"  # for anybody once somebody is set up: sign-in, the authority's certificate
+SIGNED_IN = "signed-in"  # anybody who is known
+OWN_ACCOUNT = "own-account"  # likewise, also while the password is still the one-time one
+_WORDS = {OPEN, SETUP, ENTRY, SIGNED_IN, OWN_ACCOUNT}
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def needs(what: str) -> Callable[[_View], _View]:
+    """Declare a view's need: one of the words above, or the verb that it is for."""
+    assert what in _WORDS or what in PERMISSIONS, what
+
+    def declare(view: _View) -> _View:
+        view.needs = what  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def need_of(view: Callable[..., Any]) -> str | None:
+    found: str | None = getattr(view, "needs", None)
+    return found

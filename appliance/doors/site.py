@@ -1,0 +1,127 @@
+"""The Flask application of the admin port: blueprints behind one guard, errors mapped in one place."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from appliance.app import App
+from appliance.doors import access, headers
+from appliance.doors.guard import Guard
+from appliance.errors import FalajError, Overloaded, Unavailable
+from appliance.security.refusals import Refusals
+from appliance.security.roles import SYSTEM
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+log = logging.getLogger(__name__)
+
+FORM_BYTES = 256 * 1024  # of a form's fields, held in memory; an upload's file is not held
+_REFUSED = {401, 403, 429}
+API = "/api/"
+
+ErrorPage = Callable[[FalajError], "AnyResponse | None"]
+
+
+class Site(Flask):
+    """A Flask application that holds the appliance, its guard and its count of refusals."""
+
+    def __init__(self, app: App, names: Callable[[], set[str]]) -> None:
+        super().__init__("falaj-admin", static_folder=None)
+        self.app = app
+        self.guard = Guard(app, names)
+        self.refusals = Refusals(app.home.registry, "admin")
+        self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
+        self.config["MAX_CONTENT_LENGTH"] = app.home.config.inference.max_body_mb << 20
+
+
+def build(
+    app: App, blueprints: Sequence[Blueprint], names: Callable[[], set[str]], error_page: ErrorPage
+) -> Site:
+    """The site of an appliance. `error_page` renders an error for people, or gives None for JSON.
+
+    Raises AssertionError for a view that does not say what it needs: it would never be reached.
+    """
+    site = Site(app, names)
+    site.guard.install(site)
+    site.after_request(headers.add)
+    _health(site)
+    for blueprint in blueprints:
+        site.register_blueprint(blueprint)
+    for endpoint, view in site.view_functions.items():
+        assert access.need_of(view) is not None, f"{endpoint} does not say what it needs"
+
+    def told(error: FalajError) -> Any:
+        if error.status in _REFUSED:
+            site.refusals.add(_source(), error.status)
+        page = None if request.path.startswith(API) else error_page(error)
+        response = page if page is not None else jsonify(error.as_json())
+        response.status_code = page.status_code if page is not None else error.status
+        if isinstance(error, Overloaded):
+            response.headers["Retry-After"] = str(error.retry_after)
+        if error.status == 401 and page is None:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    @site.errorhandler(FalajError)
+    def ours(error: FalajError) -> Any:
+        return told(error)
+
+    @site.errorhandler(HTTPException)
+    def of_http(error: HTTPException) -> Any:
+        status = error.code or 500
+        if status < 400:
+            return error
+        answer = told(_Http(status, str(error.name)))
+        for name, value in error.get_headers():
+            if name == "Allow":
+                answer.headers[name] = value
+        return answer
+
+    @site.errorhandler(Exception)
+    def unexpected(error: Exception) -> Any:
+        reference = secrets.token_hex(4)
+        log.exception("request failed unexpectedly, reference %s", reference)
+        return told(FalajError("Something failed unexpectedly.", f"The log has it under {reference}."))
+
+    return site
+
+
+class _Http(FalajError):
+    """What Flask itself refuses."""
+
+    _HINTS = {404: "Check the address.", 405: "The header Allow names what it takes.", 413: "Send less at once."}
+
+    def __init__(self, status: int, name: str) -> None:
+        super().__init__(f"{name}.", self._HINTS.get(status, "Check the request."))
+        self.status = status  # type: ignore[misc]
+
+
+def _source() -> str:
+    """Who a refusal is counted under: the user or token, else the address."""
+    if g.get("identity") is not None:
+        return str(g.identity.caller.actor)
+    return f"address:{request.remote_addr}"
+
+
+def _health(site: Site) -> None:
+    @site.get("/healthz")
+    @access.needs(access.OPEN)
+    def healthz() -> dict[str, bool]:
+        return {"live": True}
+
+    @site.get("/readyz")
+    @access.needs(access.OPEN)
+    def readyz() -> dict[str, bool]:
+        if not perform(site.app, Call("status", SYSTEM))["ready"]:
+            raise Unavailable("Not every part of the appliance is ready.", "See: falaj status")
+        return {"ready": True}
+
+
+__all__ = ["API", "Response", "Site", "build"]

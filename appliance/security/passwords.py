@@ -1,0 +1,68 @@
+"""Passwords: argon2id (RFC 9106), a rule that people can keep, and one-time passwords.
+
+A hash takes 64 MiB and about a quarter of a second by design, so only one is computed at a time: a flood of
+sign-ins waits or is refused, and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
+
+from appliance.errors import BadInput, Overloaded
+
+SHORTEST, LONGEST = 10, 200
+_DIFFERENT = 5  # so many different letters make a password more than a row of one key
+_PATIENCE = 10.0
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as another
+_hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+_one_at_a_time = threading.BoundedSemaphore(1)
+_NOBODY = _hasher.hash(secrets.token_urlsafe())  # checked for names that don't exist: as slow as the others
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash in its encoded form, parameters and salt included."""
+    with _Turn():
+        return _hasher.hash(password)
+
+
+def is_right(password: str, encoded: str | None) -> bool:
+    """Whether this is the password; as slow when there is no such user (`encoded` None)."""
+    with _Turn():
+        try:
+            return _hasher.verify(encoded or _NOBODY, password[: LONGEST + 1]) and encoded is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def check_new(password: str, name: str) -> None:
+    """Raises BadInput unless this may be somebody's password (after NIST SP 800-63B, 3.1.1)."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise BadInput(
+            f"A password must have {SHORTEST} to {LONGEST} letters.", "Three or four words make a good one."
+        )
+    plain = password.casefold()
+    if len(set(plain)) < _DIFFERENT or plain in name.casefold() or name.casefold() in plain:
+        raise BadInput(
+            "This password is too easy to guess.", "Leave your name out, and use more different letters."
+        )
+
+
+def one_time_password() -> str:
+    """Four groups of four letters (79 bits), for the first sign-in of somebody else."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+class _Turn:
+    """One hash at a time. Raises Overloaded when the others take too long."""
+
+    def __enter__(self) -> None:
+        if not _one_at_a_time.acquire(timeout=_PATIENCE):
+            raise Overloaded("Too many people sign in at this moment.", "Try again in a moment.")
+
+    def __exit__(self, *_: object) -> None:
+        _one_at_a_time.release()

@@ -1,0 +1,68 @@
+"""Refused calls, counted by source and written into the audit chain so that a flood can't fill it.
+
+The first refusal of a source is written at once, further ones of the same minute as one entry with their
+number; at most MOST sources a minute are told apart, the others share one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from appliance.db import Store
+from appliance.errors import FalajError
+
+log = logging.getLogger(__name__)
+
+SPAN = 60.0  # seconds that are told as one
+MOST = 20
+OTHERS = "others"
+
+
+@dataclass
+class _Count:
+    begun: float
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+class Refusals:
+    """Counts for one process; `door` is where they happened (admin, endpoint, socket)."""
+
+    def __init__(self, store: Store, door: str) -> None:
+        self._store = store
+        self._door = door
+        self._counts: dict[str, _Count] = {}
+        self._lock = threading.Lock()
+
+    def add(self, source: str, status: int) -> None:
+        """Count one. Writes at most one entry, and never fails: the refusal itself comes first."""
+        now = time.monotonic()
+        with self._lock:
+            if source not in self._counts and len(self._counts) >= MOST:
+                source = OTHERS
+            first = source not in self._counts
+            count = self._counts.setdefault(source, _Count(now))
+            if not first:
+                count.refused[str(status)] = count.refused.get(str(status), 0) + 1
+        if first:
+            self._write(source, {str(status): 1})
+        self.flush(now - SPAN)
+
+    def flush(self, begun_before: float = float("inf")) -> None:
+        """Write what was counted, of all minutes that began before this moment."""
+        with self._lock:
+            over = {source: one for source, one in self._counts.items() if one.begun <= begun_before}
+            for source in over:
+                del self._counts[source]
+        for source, count in over.items():
+            if count.refused:
+                self._write(source, count.refused)
+
+    def _write(self, source: str, refused: dict[str, int]) -> None:
+        try:
+            with self._store.write() as tx:
+                tx.audit(source, "access.refused", self._door, {"refused": refused})
+        except FalajError as error:
+            log.warning("a refusal could not be written down: %s", error.message)

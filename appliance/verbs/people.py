@@ -1,0 +1,102 @@
+"""Verbs on users and what they may do, and the set-up of the first one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from appliance.app import App
+from appliance.db import Row
+from appliance.errors import BadInput
+from appliance.registry import sessions, users
+from appliance.security import passwords, roles
+from appliance.security import setup_code as setup
+from appliance.verbs.call import Call
+
+_LONGEST = 60
+
+
+def ls(app: App, call: Call) -> list[Row]:
+    """Everybody who may sign in, and when they last did something."""
+    seen: dict[str, str] = {}
+    for session in sessions.every(app.home.registry):
+        seen[session.user] = max(seen.get(session.user, ""), session.seen_at)
+    return [user.summary() | {"seen_at": seen.get(user.name)} for user in users.every(app.home.registry)]
+
+
+def add(app: App, call: Call) -> Row:
+    """Make a user with a one-time password, which is in the reply and nowhere else."""
+    name, role = check_user_name(call.text("name")), _role(call)
+    password = passwords.one_time_password()
+    hashed = passwords.hash_password(password)
+    with app.home.registry.write() as tx:
+        users.add(tx, name, role, hashed, must_change=True, by=call.actor)
+        tx.audit(call.actor, "user.add", f"user:{name}", {"role": role})
+    return {"user": name, "role": role, "password": password}
+
+
+def role(app: App, call: Call) -> Row:
+    """Give a user another role. Raises Conflict for the last admin."""
+    name, role = call.text("user"), _role(call)
+    with app.home.registry.write() as tx:
+        before = users.find(tx, name).role
+        users.set_role(tx, name, role)
+        tx.audit(call.actor, "user.role", f"user:{name}", {"from": before, "to": role})
+    return {"user": name, "role": role}
+
+
+def reset(app: App, call: Call) -> Row:
+    """Give a user a new one-time password; all their sessions end."""
+    name = call.text("user")
+    users.find(app.home.registry, name)
+    password = passwords.one_time_password()
+    hashed = passwords.hash_password(password)
+    with app.home.registry.write() as tx:
+        users.set_password(tx, name, hashed, must_change=True)
+        sessions.end_all(tx, name)
+        tx.audit(call.actor, "user.reset", f"user:{name}")
+    return {"user": name, "password": password}
+
+
+def rm(app: App, call: Call) -> Row:
+    """Remove a user; all their sessions end. Raises Conflict for the last admin."""
+    name = call.text("user")
+    with app.home.registry.write() as tx:
+        users.remove(tx, name)
+        tx.audit(call.actor, "user.remove", f"user:{name}")
+    return {"user": name, "removed": True}
+
+
+def roles_ls(app: App, call: Call) -> list[Row]:
+    """Every role, what it is for, and the verbs that it may do."""
+    return [
+        {
+            "role": role.value,
+            "meaning": roles.MEANING[role],
+            "may": [verb for verb in roles.PERMISSIONS if roles.may(role, verb)],
+        }
+        for role in roles.FOR_PEOPLE
+    ]
+
+
+def setup_code(app: App, call: Call) -> Row:
+    """A new one-time set-up code for the admin page. Raises Conflict once somebody is set up."""
+    with app.home.registry.write() as tx:
+        code = setup.make(tx, call.actor)
+    return {"code": code, "minutes": setup.MINUTES, "tries": setup.TRIES}
+
+
+def check_user_name(name: str) -> str:
+    """A name to sign in with, in any script. Raises BadInput for what could pass for another name."""
+    plain = unicodedata.normalize("NFKC", name).strip()
+    kinds = {unicodedata.category(letter)[0] for letter in plain}
+    if not 1 <= len(plain) <= _LONGEST or not kinds <= {"L", "N", "M", "P", "Z"} or "  " in plain:
+        raise BadInput(
+            f"The name of a user can't be {name[:40]!r}.",
+            f"Use 1 to {_LONGEST} letters or digits, in any language; no signs that can't be seen.",
+        )
+    return plain
+
+
+def _role(call: Call) -> str:
+    known = [one.value for one in roles.FOR_PEOPLE]
+    return call.choice("role", known)
