@@ -29,6 +29,9 @@ const guide = ({ colours }, points, more) => ({
   lineStyle: { color: colours.soft, width: 1.2, type: [4, 4] }, ...more,
 });
 
+// The whole row or column of a bar shows its tooltip: a small bar is hard to hit.
+const ROW = { trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: "rgb(127 127 127 / 0.12)" } } };
+
 export const KINDS = {
   // {edges, counts, x, y, guide?}: bins of equal width; edges are numbers or ISO dates.
   histogram(data, draw) {
@@ -37,13 +40,16 @@ export const KINDS = {
     const edges = dated ? data.edges.map((edge) => Date.parse(edge.endsWith("Z") ? edge : `${edge}Z`)) : data.edges;
     const said = dated ? draw.day : shown;
     const scale = { ...axis(draw, { title: data.x, low: edges[0], high: edges.at(-1) }), position: "bottom", splitLine: { show: false } };
+    scale.type = dated ? "time" : "value";
     scale.axisLabel.formatter = said;
     scale.splitNumber = 5;
+    scale.axisPointer = { triggerTooltip: false, show: false };
     if (!dated) Object.assign(scale.axisLabel, endLabels(edges[0], edges.at(-1)));
     return {
+      useUTC: true,
       ...base(draw, {
-        trigger: "item",
-        formatter: ({ dataIndex: i }) => `${said(edges[i])} – ${said(edges[i + 1])}\n${plain(data.y ?? "")}: ${shown(data.counts[i])}`,
+        ...ROW,
+        formatter: ([{ dataIndex: i }]) => `${said(edges[i])} – ${said(edges[i + 1])}\n${plain(data.y ?? "")}: ${shown(data.counts[i])}`,
       }),
       // Bars stand on hidden categories; the axis one sees is a scale with round numbers over the same width.
       xAxis: [{ type: "category", data: data.counts.map((_, i) => String(i)), show: false }, scale],
@@ -70,8 +76,8 @@ export const KINDS = {
     }
     return {
       ...base(draw, {
-        trigger: "item",
-        formatter: ({ dataIndex: i }) => `${wrapped(data.names[i])}\n${plain(data.x ?? "", 60)}: ${shown(data.values[i])}${data.errors ? ` ± ${shown(data.errors[i])}` : ""}`,
+        ...ROW,
+        formatter: ([{ dataIndex: i }]) => `${wrapped(data.names[i])}\n${plain(data.x ?? "", 60)}: ${shown(data.values[i])}${data.errors ? ` ± ${shown(data.errors[i])}` : ""}`,
       }),
       grid: { left: rtl ? 18 : room + 14, right: rtl ? room + 14 : 24, top: 6, bottom: 42 },
       xAxis: { ...axis(draw, data.x ?? ""), inverse: rtl },
@@ -91,12 +97,16 @@ export const KINDS = {
     const palette = [colours.accent, colours.whisker, colours.good, colours.soft];
     const options = base(draw, {
       trigger: "axis", axisPointer: { lineStyle: { color: colours.edge } },
-      formatter: (points) => points.filter((one) => one.seriesName !== "").map((one) =>
-        `${solid.length > 1 ? `${plain(solid[one.seriesIndex].name, 60)}\n` : ""}${plain(data.x.title, 60)}: ${shown(one.value[0], data.x)}\n${plain(data.y.title, 60)}: ${shown(one.value[1], data.y)}`).join("\n"),
+      formatter: (points) => {
+        const lines = points.filter((one) => one.seriesName !== "");
+        const label = (one) => plain(solid.length > 1 ? solid[Number(one.seriesName)].name : data.y.title, 60);
+        return [`${plain(data.x.title, 60)}: ${shown(lines[0]?.value[0], data.x)}`,
+          ...lines.map((one) => `${label(one)}: ${shown(one.value[1], data.y)}`)].join("\n");
+      },
     });
     if (solid.length > 1) {
-      options.grid.top = 40;
-      options.legend = { top: 0, textStyle: { color: colours.ink }, data: solid.map((_, i) => String(i)), formatter: (i) => plain(solid[i].name, 40) };
+      options.grid.top = 16 + 22 * solid.length;
+      options.legend = { top: 0, left: 56, orient: "vertical", itemGap: 8, icon: "roundRect", itemHeight: 4, textStyle: { color: colours.ink }, data: solid.map((_, i) => String(i)), formatter: (i) => plain(solid[i].name, 40) };
     }
     const drawn = solid.map((one, i) => ({
       type: "line", name: String(i), data: one.x.map((x, k) => [x, one.y[k]]), symbol: "none", color: palette[i % palette.length],

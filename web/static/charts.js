@@ -18,7 +18,8 @@ function plain(text, most = 240) {
 // Tooltips on canvas don't wrap by themselves.
 const wrapped = (text) => plain(text).replace(/(.{1,44})(?:\s+|$)|(.{44})/gu, "$1$2\n").trim();
 const shown = (value, axis) => (value == null ? "–" : axis?.percent ? percent.format(value) : number.format(value));
-const day = (value) => date.format(value);
+// Plots are laid out left to right; an Arabic date in one keeps its own order between these marks.
+const day = (value) => (root.dir === "rtl" ? `\u2067${date.format(value)}\u2069` : date.format(value));
 
 // ECharts knows no CSS variables, so their present values are read for each drawing.
 function colours() {
