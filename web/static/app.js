@@ -79,6 +79,8 @@ document.addEventListener("submit", (event) => {
   if (form.method === "post" && !form.hasAttribute("hx-post")) {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+    // Where the answer is a file to save, the page stays and the form is wanted again.
+    setTimeout(() => delete form.dataset.sent, 3000);
   }
 });
 addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
@@ -120,9 +122,8 @@ function upload(form, submitter) {
 
 // The answer, redirects followed, is the next page: show that very answer, since asking again would lose its notice.
 function arrive(request) {
-  if (request.status < 400) history.pushState(null, "", request.responseURL);
+  if (request.status < 400) history.replaceState(null, "", request.responseURL);
   window.htmx.swap(document.body, request.responseText, { swapStyle: "innerHTML", swapDelay: 0, settleDelay: 0 });
   document.getElementById("content")?.focus();
   scrollTo(0, 0);
 }
-addEventListener("popstate", () => location.reload());
