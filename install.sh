@@ -3,7 +3,7 @@
 #   ./install.sh try [--once] [--json]   set up this checkout, run the demo, keep running until Ctrl-C
 #   ./install.sh test [--slow]           set up what the tests need and run all of them
 #   sudo ./install.sh                    the system install; comes with the package
-# Everything is put into this folder (.venv, var), but for system packages, which it names first.
+# Everything is put into this folder (.venv, var, web), but for system packages, which it names first.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -75,6 +75,12 @@ SCRIPT
     chmod +x .venv/bin/falaj
 }
 
+# The admin page's front-end files, from their own lock; with --dev also what its tests need.
+make_web() {
+    web/build.sh "$@" ||
+        die "The admin page's files could not be fetched." "Is the npm registry within reach? Then start this again."
+}
+
 try() {
     local once='' json='' log status=0
     for option in "$@"; do
@@ -85,6 +91,7 @@ try() {
         esac
     done
     make_venv packaging/lock.txt
+    make_web
     need_packages libgomp1
     export FALAJ_HOME="${FALAJ_HOME:-$PWD/var}"
     mkdir -p "$FALAJ_HOME/logs"
@@ -139,6 +146,7 @@ TEXT
 
 run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
+    make_web --dev
     need_packages libgomp1 curl chromium chromium-driver wrk iproute2
     case " $* " in *' --slow '*) need_packages mmdebstrap ;; esac
     exec .venv/bin/python -m tests "$@"

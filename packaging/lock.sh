@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make packaging/lock.txt and lock-dev.txt anew from pyproject.toml: versions and hashes, no addresses.
+# Make packaging/lock.txt, lock-dev.txt and lock-web.txt anew from pyproject.toml: versions and hashes, no addresses.
 #   packaging/lock.sh [--upgrade]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,3 +9,4 @@ compile=(pip compile --quiet --universal --generate-hashes --python-version 3.11
     --no-emit-index-url --no-emit-find-links)
 uv "${compile[@]}" "$@" pyproject.toml -o packaging/lock.txt
 uv "${compile[@]}" "$@" --group dev -c packaging/lock.txt -o packaging/lock-dev.txt
+uv "${compile[@]}" "$@" --group web -o packaging/lock-web.txt
