@@ -1,1 +1,43 @@
-"""The HTTP side of management: health now; the admin page joins with identity and TLS."""
+"""The admin page: server-rendered views of the same verbs that the command line and the API have."""
+
+from appliance.admin import (
+    account,
+    assets,
+    audit,
+    checks,
+    datasets,
+    deployments,
+    entry,
+    jobs,
+    models,
+    network,
+    overview,
+    people,
+    programs,
+    training,
+    trying,
+)
+from appliance.admin.rendering import error_page
+
+BLUEPRINTS = [
+    one.blueprint
+    for one in (
+        assets,
+        entry,
+        overview,
+        datasets,
+        training,
+        models,
+        trying,
+        deployments,
+        jobs,
+        audit,
+        people,
+        programs,
+        account,
+        network,
+        checks,
+    )
+]
+
+__all__ = ["BLUEPRINTS", "error_page"]

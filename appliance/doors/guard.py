@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -142,6 +142,11 @@ def check_form_token(request: Request, identity: Identity | None, given: str) ->
     expected = identity.csrf if identity is not None else request.cookies.get(FORM_COOKIE)
     if not expected or not hmac.compare_digest(expected.encode(), given.encode()):
         raise Forged()
+
+
+def here() -> str:
+    """The address of this page, to come back to after the sign-in."""
+    return quote(request.full_path.rstrip("?"), safe="/")
 
 
 def form_token() -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Request, Response
+from flask import Request
+from werkzeug.wrappers import Response
 
 from appliance.app import App
 from appliance.errors import Forbidden

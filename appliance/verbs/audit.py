@@ -13,9 +13,10 @@ _ALL = "SELECT * FROM audit ORDER BY seq"
 
 
 def ls(app: App, call: Call) -> list[Row]:
-    """The newest entries, newest first."""
+    """The newest entries (before one of them), newest first."""
     limit = int(call.number("limit", 50, 1, 10_000))
-    rows = app.home.registry.all("SELECT * FROM audit ORDER BY seq DESC LIMIT ?", (limit,))
+    before = int(call.number("before", 2**53, 1, 2**53))
+    rows = app.home.registry.all("SELECT * FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, limit))
     return [row | {"detail": json.loads(row["detail"])} for row in rows]
 
 

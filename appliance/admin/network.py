@@ -1,0 +1,55 @@
+"""The certificate: its fingerprint, the authority for other machines, and an own one instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, current_app, request
+
+from appliance.admin.rendering import _, act, ask, page, site
+from appliance.doors import access
+from appliance.security.roles import SYSTEM
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+blueprint = Blueprint("network", __name__)
+
+
+@blueprint.get("/network")
+@access.needs("certificate.show")
+def network() -> Any:
+    return page("network.html", found=ask("certificate.show"), status=ask("status"))
+
+
+@blueprint.get("/ca.crt")
+@access.needs(access.ENTRY)
+def authority() -> Any:
+    """The authority's certificate; no secret, and needed before anybody can sign in without a warning."""
+    found = perform(site().app, Call("certificate.ca", SYSTEM))
+    response = current_app.make_response(found["certificate"])
+    response.headers["Content-Type"] = "application/x-x509-ca-cert"
+    response.headers["Content-Disposition"] = 'attachment; filename="falaj-ca.crt"'
+    return response
+
+
+@blueprint.post("/network/renew")
+@access.needs("certificate.renew")
+def renew() -> Any:
+    told = _("A new certificate is served within a minute.")
+    new = request.form.get("new_authority") == "yes"
+    return act("certificate.renew", told, "/network", "/network", new_authority=new)
+
+
+@blueprint.post("/network/use")
+@access.needs("certificate.use")
+def use() -> Any:
+    told = _("Your certificate is served within a minute.")
+    pair = {name: request.form.get(name, "") for name in ("certificate", "key")}
+    return act("certificate.use", told, "/network", "/network", **pair)
+
+
+@blueprint.post("/network/forget")
+@access.needs("certificate.forget")
+def forget() -> Any:
+    told = _("The appliance's own certificate is served again within a minute.")
+    return act("certificate.forget", told, "/network", "/network")

@@ -1,0 +1,38 @@
+"""The start page: is everything all right, what answers, what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from appliance.admin.advice import advise
+from appliance.admin.rendering import ask, page
+from appliance.doors import access
+
+blueprint = Blueprint("overview", __name__)
+
+
+@blueprint.get("/")
+@access.needs("status")
+def overview() -> Any:
+    return page("overview.html", **_now())
+
+
+@blueprint.get("/now")
+@access.needs("status")
+def now() -> Any:
+    """The part that is looked at again once a second."""
+    return page("overview_now.html", **_now())
+
+
+def _now() -> dict[str, Any]:
+    status, datasets, models, jobs = ask("status"), ask("dataset.ls"), ask("model.ls"), ask("job.ls")
+    return {
+        "advice": advise(status, datasets, models, jobs),
+        "status": status,
+        "datasets": len({one["dataset"] for one in datasets}),
+        "models": models,
+        "answering": [model for model in models if model["live"]],
+        "running": [job for job in jobs if job["state"] in ("queued", "running")],
+    }

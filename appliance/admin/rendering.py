@@ -1,0 +1,147 @@
+"""What every view uses: ask a verb, render a template, tell a notice on the next page.
+
+Views hold no logic of the appliance: they ask verbs as the signed-in user, and render. A form that failed
+comes back with what was typed and the reason; a button that failed tells it on the page it was on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import current_app, g, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from appliance import __version__
+from appliance.admin.language import LANGUAGE, _, direction
+from appliance.admin.navigation import navigation
+from appliance.doors import guard
+from appliance.doors.guard import MustChange, NotSetUp
+from appliance.doors.site import Site
+from appliance.errors import FalajError
+from appliance.security.roles import may
+from appliance.verbs import perform
+from appliance.verbs.call import Call
+
+_MOST_NOTICES = 1000
+_GUARDED = {401, 403, 429}  # told by the error page, and counted there
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence on the next page. Kinds: good, bad, info."""
+
+    kind: str
+    text: str
+
+
+_notices: OrderedDict[str, Notice] = OrderedDict()
+_lock = threading.Lock()
+
+
+def site() -> Site:
+    return cast(Site, current_app)
+
+
+def ask(verb: str, **args: Any) -> Any:
+    """A verb, as the signed-in user."""
+    return perform(site().app, Call(verb, g.identity.caller, args))
+
+
+def can(verb: str) -> bool:
+    """Whether the signed-in user may do a verb: what they may not do isn't offered."""
+    return g.identity is not None and may(g.identity.caller.role, verb)
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """A rendered page."""
+    response = cast(Response, current_app.make_response(render_template(template, **values)))
+    response.status_code = status
+    return response
+
+
+def act(verb: str, told: str, to: str, back: str, **args: Any) -> Response:
+    """Do what a button asks, then go on to `to`; when it fails go `back` and tell why."""
+    try:
+        ask(verb, **args)
+    except FalajError as error:
+        if error.status in _GUARDED:
+            raise
+        return go(back, "bad", f"{error.message} {plain_hint(error)}".strip())
+    return go(to, "good", told)
+
+
+def go(to: str, kind: str = "", text: str = "") -> Response:
+    """On to another page, with a notice there."""
+    if text and g.identity is not None and g.identity.caller.session:
+        with _lock:
+            _notices[g.identity.caller.session] = Notice(kind, text)
+            while len(_notices) > _MOST_NOTICES:
+                _notices.popitem(last=False)
+    return redirect(to, 303)
+
+
+def failed(template: str, error: FalajError, **values: Any) -> Response:
+    """The form again, with what was typed and why it did not work."""
+    if error.status in _GUARDED:
+        raise error
+    return page(template, error.status, problem=error, **values)
+
+
+def error_page(error: FalajError) -> Response | None:
+    """An error as a page for people; None for programs, which get JSON."""
+    if request.headers.get("HX-Request"):
+        return _leave_part(error)
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+        return None
+    if isinstance(error, NotSetUp):
+        return page("setup_first.html", error.status)
+    if isinstance(error, MustChange):
+        return redirect("/account", 303)
+    if error.status == 401 and request.method == "GET":
+        return redirect(f"/sign-in?next={guard.here()}", 303)
+    return page("error.html", error.status, problem=error)
+
+
+def _leave_part(error: FalajError) -> Response:
+    """A polled part can't show an error page: let the browser load the whole page, which will."""
+    response = cast(Response, current_app.make_response(""))
+    response.status_code = error.status
+    if error.status in (401, 404):
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+def plain_hint(error: FalajError) -> str:
+    """The hint, unless it is a command: those who have no command line are not sent to it."""
+    return "" if "falaj " in error.hint else error.hint
+
+
+def add_globals(values: dict[str, Any]) -> None:
+    """What every template has; see web/README.md."""
+    identity = g.get("identity")
+    caller = identity.caller if identity is not None else None
+    values |= {
+        "nav": navigation(caller, request.path) if caller and caller.user and not caller.must_change else [],
+        "user": {"name": caller.user, "role": caller.role.value} if caller and caller.user else None,
+        "csrf": guard.form_token(),
+        "lang": LANGUAGE,
+        "dir": direction(),
+        "notice": _take_notice(),
+        "version": __version__,
+        "can": can,
+        "plain_hint": plain_hint,
+    }
+
+
+def _take_notice() -> Notice | None:
+    identity = g.get("identity")
+    if identity is None or not identity.caller.session or request.headers.get("HX-Request"):
+        return None
+    with _lock:
+        return _notices.pop(identity.caller.session, None)
+
+
+__all__ = ["_", "act", "ask", "can", "error_page", "failed", "go", "page"]
