@@ -21,6 +21,7 @@ cache=$(mktemp -d)
 trap 'rm -rf "$cache" "$TOOLS" $VENDOR.new' EXIT
 export npm_config_cache="$cache" npm_config_update_notifier=false npm_config_loglevel=error
 
+# shellcheck disable=SC2086  # no word at all where there is nothing to leave out
 npm_ci() {
     if command -v node >/dev/null && command -v npm >/dev/null; then
         npm ci --ignore-scripts $ONLY

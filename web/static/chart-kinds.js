@@ -1,63 +1,34 @@
-// What each kind of chart looks like: KINDS[kind](data, draw) gives ECharts' options. `draw` comes from charts.js: the
-// page's colours, the width, and the only ways to make text. A name from data never goes to ECharts as a template.
-// axis titles carry units. The shapes of data are in web/README.md.
-
-function axis({ colours, plain, shown }, about) {
-  const title = typeof about === "string" ? about : about?.title;
-  return {
-    type: "value", name: plain(title ?? "", 60), nameLocation: "middle", nameGap: 28, min: about?.low, max: about?.high,
-    nameTextStyle: { color: colours.ink, fontSize: 12 },
-    axisLabel: { color: colours.soft, hideOverlap: true, formatter: (value) => shown(value, about) },
-    axisLine: { lineStyle: { color: colours.edge } }, axisTick: { show: false },
-    splitLine: { lineStyle: { color: colours.rule } },
-  };
-}
-const upright = (draw, about) => ({ ...axis(draw, about), nameGap: 46, axisLine: { show: false } });
-
-function base({ colours }, tooltip) {
-  return {
-    animation: false, textStyle: { fontFamily: colours.font, color: colours.ink },
-    grid: { left: 62, right: 18, top: 14, bottom: 44 },
-    tooltip: {
-      renderMode: "richText", confine: true, backgroundColor: colours.card, borderColor: colours.edge, borderWidth: 1,
-      textStyle: { color: colours.ink, fontSize: 13, fontFamily: colours.font }, ...tooltip,
-    },
-  };
-}
-const guide = ({ colours }, points, more) => ({
-  type: "line", data: points, silent: true, symbol: "none", z: 1, tooltip: { show: false },
-  lineStyle: { color: colours.soft, width: 1.2, type: [4, 4] }, ...more,
-});
-
-// The whole row or column of a bar shows its tooltip: a small bar is hard to hit.
-const ROW = { trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: "rgb(127 127 127 / 0.12)" } } };
+// What each kind of chart looks like: KINDS[kind](data, draw) gives ECharts' options. `draw` comes from charts.js:
+// the page's colours, the width, chart-parts.js, and the only ways to make text. A name from data never goes to ECharts as a template.
+// Titles of axes carry units. The shapes of data are in web/README.md.
 
 export const KINDS = {
   // {edges, counts, x, y, guide?}: bins of equal width; edges are numbers or ISO dates.
   histogram(data, draw) {
     const { colours, plain, shown } = draw;
     const dated = typeof data.edges[0] === "string";
-    const edges = dated ? data.edges.map((edge) => Date.parse(edge.endsWith("Z") ? edge : `${edge}Z`)) : data.edges;
+    const edges = dated ? data.edges.map((edge) => Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(edge) ? edge : `${edge}Z`)) : data.edges;
     const said = dated ? draw.day : shown;
-    const scale = { ...axis(draw, { title: data.x, low: edges[0], high: edges.at(-1) }), position: "bottom", splitLine: { show: false } };
+    const scale = { ...draw.axis({ title: data.x, low: edges[0], high: edges.at(-1) }), position: "bottom", splitLine: { show: false } };
     scale.type = dated ? "time" : "value";
-    scale.axisLabel.formatter = said;
+    if (dated) scale.axisLabel.formatter = said;
+    if (edges[0] === edges.at(-1)) Object.assign(scale, { min: edges[0] - 1, max: edges[0] + 1 }); // all rows say the same
     scale.splitNumber = 5;
     scale.axisPointer = { triggerTooltip: false, show: false };
-    if (!dated) Object.assign(scale.axisLabel, endLabels(edges[0], edges.at(-1)));
+    if (!dated) Object.assign(scale.axisLabel, draw.endLabels(edges[0], edges.at(-1)));
     return {
       useUTC: true,
-      ...base(draw, {
-        ...ROW,
+      ...draw.base({
+        ...draw.row,
         formatter: ([{ dataIndex: i }]) => `${said(edges[i])} – ${said(edges[i + 1])}\n${plain(data.y ?? "")}: ${shown(data.counts[i])}`,
       }),
       // Bars stand on hidden categories; the axis one sees is a scale with round numbers over the same width.
       xAxis: [{ type: "category", data: data.counts.map((_, i) => String(i)), show: false }, scale],
-      yAxis: { ...upright(draw, data.y ?? ""), minInterval: 1 },
+      yAxis: { ...draw.upright(data.y ?? ""), minInterval: 1 },
       series: [
         { type: "bar", data: data.counts, barCategoryGap: "6%", itemStyle: { color: colours.accent }, emphasis: { disabled: true } },
         // A series keeps the second axis alive, and draws the guide where there is one.
-        guide(draw, data.guide == null ? [] : [[data.guide, 0], [data.guide, Math.max(...data.counts)]], { xAxisIndex: 1 }),
+        draw.guide(data.guide == null ? [] : [[data.guide, 0], [data.guide, Math.max(...data.counts)]], { xAxisIndex: 1 }),
       ],
     };
   },
@@ -66,7 +37,7 @@ export const KINDS = {
   bars(data, draw) {
     const { colours, plain, shown, wrapped, rtl, width } = draw;
     const names = data.names.slice(0, 20);
-    const room = Math.min(190, Math.round(width * 0.36));
+    const room = Math.min(190, Math.round(width * 0.36), 14 + 8 * Math.max(0, ...names.map((name) => String(name).length)));
     const series = [{ type: "bar", data: data.values.slice(0, 20), barCategoryGap: "30%", itemStyle: { color: colours.accent }, emphasis: { disabled: true } }];
     if (data.errors) {
       // One line with gaps (null) is what the ready-made ECharts has for whiskers.
@@ -75,12 +46,12 @@ export const KINDS = {
         itemStyle: { color: colours.whisker }, tooltip: { show: false } });
     }
     return {
-      ...base(draw, {
-        ...ROW,
+      ...draw.base({
+        ...draw.row,
         formatter: ([{ dataIndex: i }]) => `${wrapped(data.names[i])}\n${plain(data.x ?? "", 60)}: ${shown(data.values[i])}${data.errors ? ` ± ${shown(data.errors[i])}` : ""}`,
       }),
       grid: { left: rtl ? 18 : room + 14, right: rtl ? room + 14 : 24, top: 6, bottom: 42 },
-      xAxis: { ...axis(draw, data.x ?? ""), inverse: rtl },
+      xAxis: { ...draw.axis(data.x ?? ""), inverse: rtl },
       yAxis: {
         type: "category", inverse: true, data: names.map((_, i) => String(i)), position: rtl ? "right" : "left",
         axisTick: { show: false }, axisLine: { lineStyle: { color: colours.edge }, onZero: false },
@@ -95,7 +66,7 @@ export const KINDS = {
     const { colours, plain, shown } = draw;
     const solid = data.series.filter((one) => !one.guide);
     const palette = [colours.accent, colours.whisker, colours.good, colours.soft];
-    const options = base(draw, {
+    const options = draw.base({
       trigger: "axis", axisPointer: { lineStyle: { color: colours.edge } },
       formatter: (points) => {
         const lines = points.filter((one) => one.seriesName !== "");
@@ -112,8 +83,8 @@ export const KINDS = {
       type: "line", name: String(i), data: one.x.map((x, k) => [x, one.y[k]]), symbol: "none", color: palette[i % palette.length],
       lineStyle: { width: 2, type: i < palette.length ? "solid" : "dashed" }, emphasis: { disabled: true },
     }));
-    const guides = data.series.filter((one) => one.guide).map((one) => guide(draw, one.x.map((x, k) => [x, one.y[k]]), { name: "" }));
-    return { ...options, xAxis: axis(draw, data.x), yAxis: upright(draw, data.y), series: [...drawn, ...guides] };
+    const guides = data.series.filter((one) => one.guide).map((one) => draw.guide(one.x.map((x, k) => [x, one.y[k]]), { name: "" }));
+    return { ...options, xAxis: draw.axis(data.x), yAxis: draw.upright(data.y), series: [...drawn, ...guides] };
   },
 
   // {predicted, observed, low, high, x, y}: all from 0 to 1.
@@ -123,13 +94,13 @@ export const KINDS = {
     const y = { title: data.y, low: 0, high: 1, percent: true };
     const spans = data.predicted.flatMap((at, i) => [[at, data.low[i]], [at, data.high[i]], [null, null]]);
     return {
-      ...base(draw, {
+      ...draw.base({
         trigger: "item",
         formatter: ({ dataIndex: i }) => `${plain(data.x, 60)}: ${shown(data.predicted[i], x)}\n${plain(data.y, 60)}: ${shown(data.observed[i], y)} (${shown(data.low[i], y)} – ${shown(data.high[i], y)})`,
       }),
-      xAxis: axis(draw, x), yAxis: upright(draw, y),
+      xAxis: draw.axis(x), yAxis: draw.upright(y),
       series: [
-        guide(draw, [[0, 0], [1, 1]]),
+        draw.guide([[0, 0], [1, 1]]),
         { type: "line", data: spans, silent: true, symbol: "rect", symbolSize: [8, 1.5], itemStyle: { color: colours.whisker }, lineStyle: { color: colours.whisker, width: 1.5 }, tooltip: { show: false } },
         { type: "line", data: data.predicted.map((at, i) => [at, data.observed[i]]), symbol: "circle", symbolSize: 8, itemStyle: { color: colours.accent }, lineStyle: { width: 2, color: colours.accent }, emphasis: { disabled: true } },
       ],
@@ -143,11 +114,11 @@ export const KINDS = {
     const [low, high] = [Math.min(...all), Math.max(...all)];
     const fit = { scale: true };
     return {
-      ...base(draw, { trigger: "item", formatter: ({ value }) => `${plain(data.xtitle, 60)}: ${shown(value[0])}\n${plain(data.ytitle, 60)}: ${shown(value[1])}` }),
-      xAxis: { ...axis(draw, data.xtitle), ...fit }, yAxis: { ...upright(draw, data.ytitle), ...fit },
+      ...draw.base({ trigger: "item", formatter: ({ value }) => `${plain(data.xtitle, 60)}: ${shown(value[0])}\n${plain(data.ytitle, 60)}: ${shown(value[1])}` }),
+      xAxis: { ...draw.axis(data.xtitle), ...fit }, yAxis: { ...draw.upright(data.ytitle), ...fit },
       series: [
         { type: "scatter", data: data.x.map((x, i) => [x, data.y[i]]), symbolSize: 7, itemStyle: { color: colours.accent, opacity: 0.55 }, emphasis: { disabled: true } },
-        guide(draw, data.diagonal ? [[low, low], [high, high]] : []),
+        draw.guide(data.diagonal ? [[low, low], [high, high]] : []),
       ],
     };
   },
@@ -156,16 +127,10 @@ export const KINDS = {
   spark(data, draw) {
     const { colours } = draw;
     return {
-      ...base(draw, { show: false }), grid: { left: 2, right: 2, top: 4, bottom: 4 },
+      ...draw.base({ show: false }), grid: { left: 2, right: 2, top: 4, bottom: 4 },
       xAxis: { type: "category", show: false, boundaryGap: false, data: data.values.map((_, i) => String(i)) },
       yAxis: { type: "value", show: false, scale: true },
       series: [{ type: "line", data: data.values, symbol: "none", silent: true, lineStyle: { color: colours.accent, width: 2 }, areaStyle: { color: colours.accent, opacity: 0.12 } }],
     };
   },
 };
-
-// The ends of a scale are seldom round: don't write them unless they are.
-function endLabels(low, high) {
-  const round = (value) => Number(value.toPrecision(2)) === value;
-  return { showMinLabel: round(low), showMaxLabel: round(high) };
-}

@@ -4,6 +4,7 @@
 const root = document.documentElement;
 const meta = (name) => document.querySelector(`meta[name=${name}]`).content;
 const number = new Intl.NumberFormat(root.lang, { maximumSignificantDigits: 4 });
+const compact = new Intl.NumberFormat(root.lang, { notation: "compact", maximumSignificantDigits: 3 });
 const percent = new Intl.NumberFormat(root.lang, { style: "percent", maximumFractionDigits: 1 });
 const date = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeZone: "UTC" });
 
@@ -17,7 +18,13 @@ function plain(text, most = 240) {
 }
 // Tooltips on canvas don't wrap by themselves.
 const wrapped = (text) => plain(text).replace(/(.{1,44})(?:\s+|$)|(.{44})/gu, "$1$2\n").trim();
-const shown = (value, axis) => (value == null ? "–" : axis?.percent ? percent.format(value) : number.format(value));
+function shown(value, axis) {
+  if (value == null) return "–";
+  if (axis?.percent) return percent.format(value);
+  return value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(2) : number.format(value);
+}
+// On an axis there is room for about six characters.
+const brief = (value, axis) => (Math.abs(value) >= 1e5 ? compact.format(value) : shown(value, axis));
 // Plots are laid out left to right; an Arabic date in one keeps its own order between these marks.
 const day = (value) => (root.dir === "rtl" ? `\u2067${date.format(value)}\u2069` : date.format(value));
 
@@ -30,8 +37,8 @@ function colours() {
 }
 
 // Modules import by address, and addresses carry a content hash that only the server knows: both come from the head.
-let parts;
-const load = () => (parts ??= Promise.all([import(meta("chart-kinds")), script(meta("echarts"))]).then(([kinds]) => kinds.KINDS));
+let loaded;
+const load = () => (loaded ??= Promise.all([import(meta("chart-kinds")), import(meta("chart-parts")), script(meta("echarts"))]));
 function script(address) {
   return new Promise((resolve, reject) => {
     const element = document.createElement("script");
@@ -55,20 +62,25 @@ function want(plot) {
 }
 
 async function work() {
-  const KINDS = await load();
+  const [{ KINDS }, { parts }] = await load();
   const [plot] = waiting;
   if (plot === undefined) return;
   waiting.delete(plot);
-  if (plot.isConnected) draw(plot, KINDS);
+  try {
+    if (plot.isConnected) draw(plot, KINDS, parts);
+  } catch (error) {
+    console.error(error); // one broken picture must not cost the others
+  }
   if (waiting.size > 0) idle(work, { timeout: 200 });
 }
 
-function draw(plot, KINDS) {
+function draw(plot, KINDS, parts) {
   const figure = plot.closest("figure.chart");
   const chart = drawn.get(plot) ?? window.echarts.init(plot, null, { renderer: "canvas" });
   drawn.set(plot, chart);
   chart.resize();
-  const tools = { colours: colours(), width: plot.clientWidth, rtl: root.dir === "rtl", plain, wrapped, shown, day };
+  const text = { colours: colours(), plain, wrapped, shown, brief, day };
+  const tools = { ...text, ...parts(text), width: plot.clientWidth, rtl: root.dir === "rtl" };
   chart.setOption(KINDS[figure.dataset.chart](JSON.parse(figure.dataset.values), tools), { notMerge: true });
   figure.dataset.drawn = "yes";
 }
