@@ -17,7 +17,7 @@ from appliance.admin import (
     training,
     trying,
 )
-from appliance.admin.rendering import error_page
+from appliance.admin.rendering import error_page, install
 
 BLUEPRINTS = [
     one.blueprint
@@ -40,4 +40,4 @@ BLUEPRINTS = [
     )
 ]
 
-__all__ = ["BLUEPRINTS", "error_page"]
+__all__ = ["BLUEPRINTS", "error_page", "install"]

@@ -30,15 +30,21 @@ def advise(
     lost = status["roles"]["inference"]["lost"]
     if missing:
         more = _("These parts are starting, or have stopped: %s.") % ", ".join(missing)
-        return Advice("bad", _("Not every part of the appliance is running."), more, "/checks", _("See what is wrong"))
+        return Advice(
+            "bad", _("Not every part of the appliance is running."), more, "/checks", _("See what is wrong")
+        )
     if lost:
         name, why = next(iter(sorted(lost.items())))
         more = f"{name}: {why}"
-        return Advice("bad", _("A model that should answer does not."), more, "/deployments", _("See what is in use"))
+        return Advice(
+            "bad", _("A model that should answer does not."), more, "/deployments", _("See what is in use")
+        )
     if jobs and jobs[0]["state"] == "failed":
         href = f"/jobs/{jobs[0]['job']}"
         more = jobs[0]["error"]["error"] if jobs[0]["error"] else ""
-        return Advice("warn", _("The appliance runs, but the last job failed."), more, href, _("See what happened"))
+        return Advice(
+            "warn", _("The appliance runs, but the last job failed."), more, href, _("See what happened")
+        )
     return _next_step(datasets, models)
 
 
@@ -51,9 +57,13 @@ def _next_step(datasets: list[dict[str, Any]], models: list[dict[str, Any]]) -> 
         return Advice("good", sentence)
     if not datasets:
         more = _("Bring in a table of yours, for example last year's customers with who left.")
-        return Advice("good", _("All is well. Nothing is here yet."), more, "/datasets#add", _("Bring in a table"))
+        return Advice(
+            "good", _("All is well. Nothing is here yet."), more, "/datasets#add", _("Bring in a table")
+        )
     if not models:
         more = _("Your data is here. Say what you want to know, and let a model learn it.")
-        return Advice("good", _("All is well. No model has been trained yet."), more, "/train", _("Train a model"))
+        return Advice(
+            "good", _("All is well. No model has been trained yet."), more, "/train", _("Train a model")
+        )
     more = _("A model has been trained. Look at how good it is, then put it to use.")
     return Advice("good", _("All is well. No model is in use yet."), more, "/models", _("See the models"))

@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures, under addresses that change with their content and so may be kept for good."""
+"""Style sheets, scripts and pictures. Addresses change with the content, so browsers may keep them."""
 
 from __future__ import annotations
 

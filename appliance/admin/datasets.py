@@ -87,7 +87,9 @@ def options(upload: Upload) -> dict[str, Any]:
     for line in upload.text("types").splitlines():
         column, equals, kind = line.rpartition("=")
         if line.strip() and not equals:
-            raise BadInput(_("A kind must be written as COLUMN=KIND."), _("For example: postcode=categorical"))
+            raise BadInput(
+                _("A kind must be written as COLUMN=KIND."), _("For example: postcode=categorical")
+            )
         if equals:
             types[column.strip()] = kind.strip()
     return made | ({"types": types} if types else {})

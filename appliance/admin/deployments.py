@@ -29,7 +29,9 @@ def deployment(model: str) -> Any:
     found = ask("deployment.show", model=model)
     before = _before({model: found["history"]})
     usable = [one for one in ask("model.versions", model=model) if one["state"] != "refused"]
-    return page("deployment.html", model=model, found=found, before=before[model], usable=usable[::-1], words=words)
+    return page(
+        "deployment.html", model=model, found=found, before=before[model], usable=usable[::-1], words=words
+    )
 
 
 @blueprint.post("/deployments")

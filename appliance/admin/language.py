@@ -1,4 +1,4 @@
-"""The words of the page, through gettext: English is in the code, other languages are catalogues in web/locale."""
+"""The words of the page, through gettext: English is in the code, the others are catalogues in web/locale."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ def importance(report: Mapping[str, Any]) -> Picture | None:
         "errors": [one["error"] or 0.0 for one in rows],
         "x": _("worse by (%s)") % word.term,
     }
-    summary = _("How much worse it gets when a column's values are shuffled. What it uses, not what causes what.")
+    summary = _(
+        "How much worse it gets when a column's values are shuffled. What it uses, not what causes what."
+    )
     return Picture("bars", _("What it goes by"), _("permutation importance"), summary, data)
 
 
@@ -62,10 +64,16 @@ def _calibration(found: Mapping[str, Any]) -> Picture:
         "observed": [one["observed"] for one in found["bins"]],
         "low": [one["low"] for one in found["bins"]],
         "high": [one["high"] for one in found["bins"]],
+        "x": _("what the model says"),
+        "y": _("what happened"),
     }
     summary = _("On the dashed line its stated chances are exact; the average gap is %.1f percentage points.")
     return Picture(
-        "calibration", _("Can its percentages be trusted?"), _("calibration"), summary % (100 * found["ece"]), data
+        "calibration",
+        _("Can its percentages be trusted?"),
+        _("calibration"),
+        summary % (100 * found["ece"]),
+        data,
     )
 
 
@@ -75,7 +83,9 @@ def _roc(found: Mapping[str, Any]) -> Picture:
         _("false alarms"),
         _("found"),
     )
-    summary = _("The more cases one wants to find, the more false alarms come along. Further up and left is better.")
+    summary = _(
+        "The more cases one wants to find, the more false alarms come along. Further up and left is better."
+    )
     return Picture("line", _("Finding against false alarms"), _("ROC curve"), summary, data)
 
 
@@ -121,7 +131,8 @@ def _curves(series: list[tuple[str, list[float], list[float]]], x: str, y: str) 
     """The first is the model's, the second a guide; both axes are shares."""
     return {
         "series": [
-            {"name": name, "x": xs, "y": ys, "guide": index > 0} for index, (name, xs, ys) in enumerate(series)
+            {"name": name, "x": xs, "y": ys, "guide": index > 0}
+            for index, (name, xs, ys) in enumerate(series)
         ],
         "x": {"title": x, "low": 0, "high": 1, "percent": True},
         "y": {"title": y, "low": 0, "high": 1, "percent": True},

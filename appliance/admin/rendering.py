@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import current_app, g, redirect, render_template, request
+from jinja2 import FileSystemLoader
 from werkzeug.wrappers import Response
 
 from appliance import __version__
-from appliance.admin.language import LANGUAGE, _, direction
+from appliance.admin.assets import asset
+from appliance.admin.language import LANGUAGE, WEB, _, direction, translations
 from appliance.admin.navigation import navigation
 from appliance.doors import guard
 from appliance.doors.guard import MustChange, NotSetUp
@@ -106,11 +108,11 @@ def error_page(error: FalajError) -> Response | None:
 
 
 def _leave_part(error: FalajError) -> Response:
-    """A polled part can't show an error page: let the browser load the whole page, which will."""
+    """A polled part can't show an error page; whoever is no longer signed in is led to the sign-in."""
     response = cast(Response, current_app.make_response(""))
     response.status_code = error.status
-    if error.status in (401, 404):
-        response.headers["HX-Refresh"] = "true"
+    if error.status == 401:
+        response.headers["HX-Redirect"] = "/sign-in"
     return response
 
 
@@ -119,11 +121,20 @@ def plain_hint(error: FalajError) -> str:
     return "" if "falaj " in error.hint else error.hint
 
 
-def add_globals(values: dict[str, Any]) -> None:
+def install(site: Site) -> None:
+    """Give a site our templates, their words and what all of them have."""
+    site.jinja_loader = FileSystemLoader(WEB / "templates")
+    site.jinja_env.add_extension("jinja2.ext.i18n")
+    site.jinja_env.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
+    site.jinja_env.globals["asset"] = asset
+    site.context_processor(_context)
+
+
+def _context() -> dict[str, Any]:
     """What every template has; see web/README.md."""
     identity = g.get("identity")
     caller = identity.caller if identity is not None else None
-    values |= {
+    return {
         "nav": navigation(caller, request.path) if caller and caller.user and not caller.must_change else [],
         "user": {"name": caller.user, "role": caller.role.value} if caller and caller.user else None,
         "csrf": guard.form_token(),

@@ -32,7 +32,9 @@ def train() -> Any:
     about = _about(reference)
     known = [column["name"] for column in about["dataset"]["schema"]]
     target = _nth(known, form.get("target", ""))
-    left_out = [name for name in known if str(known.index(name)) not in form.getlist("use") and name != target]
+    left_out = [
+        name for name in known if str(known.index(name)) not in form.getlist("use") and name != target
+    ]
     try:
         if target is None:
             raise BadInput(_("Say what the model is to predict."), _("Choose a column."))
@@ -55,7 +57,9 @@ def train() -> Any:
 
 def _about(reference: str) -> dict[str, Any]:
     found = ask("dataset.show", dataset=reference)
-    profile = {column["name"]: column for column in ask("dataset.profile", dataset=reference)["profile"]["columns"]}
+    profile = {
+        column["name"]: column for column in ask("dataset.profile", dataset=reference)["profile"]["columns"]
+    }
     models = ask("model.ls")
     return {"dataset": found, "profile": profile, "models": models}
 

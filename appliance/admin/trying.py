@@ -42,7 +42,9 @@ def _about(name: str) -> dict[str, Any]:
     """The live version and its columns. Raises Conflict while nothing answers."""
     live = ask("deployment.show", model=name)["live"]
     if live is None:
-        raise Conflict(_("This model is not in use, so it can't be asked."), _("Put one of its versions to use first."))
+        raise Conflict(
+            _("This model is not in use, so it can't be asked."), _("Put one of its versions to use first.")
+        )
     found = ask("model.show", model=f"{name}:{live['version']}")
     return {
         "model": name,
@@ -75,6 +77,7 @@ def _as_number(column: Mapping[str, Any], text: str) -> float | int:
     except ValueError:
         pass
     raise BrokenRow(
-        _("'%s' must be a number.") % column["name"][:60], _("Write it with digits, and a point for decimals."),
+        _("'%s' must be a number.") % column["name"][:60],
+        _("Write it with digits, and a point for decimals."),
         column=column["name"],
     )

@@ -26,8 +26,15 @@ def document() -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     paths["/datasets"]["post"] = _upload()
     for method, path, summary, body, status in _OTHERS:
-        operation = {"summary": summary, "tags": [path[1:]], "security": [], "requestBody": _body(body, tuple(body))}
-        paths.setdefault(path, {})[method] = operation | {"responses": {str(status): _JSON, "default": _ERROR}}
+        operation = {
+            "summary": summary,
+            "tags": [path[1:]],
+            "security": [],
+            "requestBody": _body(body, tuple(body)),
+        }
+        paths.setdefault(path, {})[method] = operation | {
+            "responses": {str(status): _JSON, "default": _ERROR}
+        }
     for method, summary in (("get", "Who is calling"), ("delete", "Sign out")):
         paths["/session"][method] = {"summary": summary, "tags": ["session"], "responses": _responses(200)}
     return {
@@ -35,8 +42,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Falaj management API",
             "version": __version__,
-            "description": "Everything that the admin page can do. Programs send a token for a role; a browser "
-            "sends its session's cookie and, with every change, its token as X-CSRF-Token.",
+            "description": "Everything that the admin page can do. Programs send a token for a role; a "
+            "browser sends its session's cookie and, with every change, its token as X-CSRF-Token.",
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"token": []}, {"key": []}, {"session": []}],
@@ -71,7 +78,9 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": _responses(route.status),
     }
     if route.method == "GET":
-        made["parameters"] += [{"name": name, "in": "query", "schema": one} for name, one in route.body.items()]
+        made["parameters"] += [
+            {"name": name, "in": "query", "schema": one} for name, one in route.body.items()
+        ]
     elif route.body:
         made["requestBody"] = _body(route.body, route.needed)
     return made

@@ -73,8 +73,8 @@ def openapi() -> Any:
 def set_up() -> Any:
     """Make the first user, an admin, against the set-up code; signs in."""
     body = _body()
-    texts = [_text(body, name) for name in ("code", "name", "password")]
-    return _signed_in(sessions.set_up(_site().app, *texts, *_where()), 201)
+    code, name, password = (_text(body, key) for key in ("code", "name", "password"))
+    return _signed_in(sessions.set_up(_site().app, code, name, password, *_where()), 201)
 
 
 @blueprint.post("/session")
@@ -82,7 +82,9 @@ def set_up() -> Any:
 def sign_in() -> Any:
     """Sign in with a name and a password; the session is a cookie, its token goes with every change."""
     body = _body()
-    return _signed_in(sessions.sign_in(_site().app, _text(body, "name"), _text(body, "password"), *_where()), 201)
+    return _signed_in(
+        sessions.sign_in(_site().app, _text(body, "name"), _text(body, "password"), *_where()), 201
+    )
 
 
 @blueprint.get("/session")
@@ -160,4 +162,6 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise BadInput(f"The '{name}' must be a number. Got {value[:40]!r} instead.", "Mend the address.") from error
+        raise BadInput(
+            f"The '{name}' must be a number. Got {value[:40]!r} instead.", "Mend the address."
+        ) from error

@@ -89,7 +89,10 @@ ROUTES = (
     Route("GET", "/tokens", "token.ls", "All tokens, without their secrets"),
     Route(
         "POST", "/tokens", "token.create", "Make a token; the secret is told once",
-        {"models": TEXTS, "role": {"enum": ["viewer", "operator", "approver"]}, "expires": TEXT, "name": TEXT},
+        {
+            "models": TEXTS, "role": {"enum": ["viewer", "operator", "approver"]},
+            "expires": TEXT | {"description": "a span such as 90d"}, "name": TEXT,
+        },
         (), 201,
     ),
     Route("DELETE", "/tokens/{id}", "token.revoke", "End a token at once"),

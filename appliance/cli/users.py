@@ -33,8 +33,8 @@ def how_to_use(home: Path, made: dict[str, Any]) -> str:
     """What to do with a set-up code, in one line."""
     settings = config.load(home).admin
     return (
-        f"Open http://{settings.host}:{settings.port}/setup and type it there within {made['minutes']} minutes;"
-        f" {made['tries']} tries."
+        f"Open http://{settings.host}:{settings.port}/setup and type it there"
+        f" within {made['minutes']} minutes; {made['tries']} tries."
     )
 
 

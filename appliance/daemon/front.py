@@ -56,7 +56,9 @@ class Front:
         self._in_flight += 1
         try:
             if self._in_flight > MOST_WAITING:
-                raise Overloaded("The appliance is answering many requests already.", "Try again in a moment.")
+                raise Overloaded(
+                    "The appliance is answering many requests already.", "Try again in a moment."
+                )
             status, headers, body = await self._answer(scope, proto)
         except FalajError as error:
             headers = [_JSON, ("connection", "close")]
@@ -130,7 +132,9 @@ class _Stream(io.RawIOBase):
         try:
             piece = future.result()
         except TimeoutError:
-            raise BodyTooSlow("The upload stopped on its way.", "Check the network, then send it again.") from None
+            raise BodyTooSlow(
+                "The upload stopped on its way.", "Check the network, then send it again."
+            ) from None
         except FalajError:
             raise
         except Exception as error:  # the server's own classes for a broken connection

@@ -11,7 +11,9 @@ from appliance.doors.site import Site, build
 
 def management(app: App) -> Site:
     """The site as the admin role serves it."""
-    return build(app, [api.blueprint, *admin.BLUEPRINTS], own_names, admin.error_page)
+    site = build(app, [api.blueprint, *admin.BLUEPRINTS], own_names, admin.error_page)
+    admin.install(site)
+    return site
 
 
 def own_names() -> set[str]:

@@ -56,7 +56,8 @@ def print_setup_code(home: Home) -> None:
         code = setup_code.make(tx, "system")
     settings = home.config.admin
     told = f"To set up the admin page, open http://{settings.host}:{settings.port}/setup and type"
-    print(f"\n  {told}\n\n      {code}\n\n  within {setup_code.MINUTES} minutes. A new code: falaj setup-code\n", flush=True)
+    ends = f"within {setup_code.MINUTES} minutes. A new code: falaj setup-code"
+    print(f"\n  {told}\n\n      {code}\n\n  {ends}\n", flush=True)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -1,4 +1,4 @@
-"""What a route asks of its caller, declared at the view and checked before it runs. No declaration, no entry."""
+"""What a route asks of its caller, declared at the view, checked before it runs. No declaration, no entry."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Guard:
         return found
 
     def _check_host(self, request: Request) -> None:
-        """A page of another site may have its name point at this machine (DNS rebinding): refuse such names."""
+        """Another site may have its name point at this machine (DNS rebinding): refuse such names."""
         host = urlsplit(f"//{request.host}").hostname or ""
         try:
             ipaddress.ip_address(host)
@@ -113,7 +113,8 @@ class Forged(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "This request does not come from a page of this appliance.", "Load the page again, then repeat it."
+            "This request does not come from a page of this appliance.",
+            "Load the page again, then repeat it.",
         )
 
 

@@ -38,7 +38,7 @@ def identify(app: App, request: Request) -> Identity | None:
 
 
 def cookie_name(request: Request) -> str:
-    """Of this port: browsers share cookies between the ports of a host, and appliances can run side by side."""
+    """Of this port: browsers share cookies between ports, and several appliances can run on one machine."""
     name = f"falaj-{request.environ['SERVER_PORT']}"
     return f"__Host-{name}" if request.is_secure else name
 

@@ -96,7 +96,11 @@ def build(
 class _Http(FalajError):
     """What Flask itself refuses."""
 
-    _HINTS = {404: "Check the address.", 405: "The header Allow names what it takes.", 413: "Send less at once."}
+    _HINTS = {
+        404: "Check the address.",
+        405: "The header Allow names what it takes.",
+        413: "Send less at once.",
+    }
 
     def __init__(self, status: int, name: str) -> None:
         super().__init__(f"{name}.", self._HINTS.get(status, "Check the request."))

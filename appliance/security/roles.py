@@ -78,6 +78,11 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "session.revoke": _EVERYBODY,
     "account.password": _EVERYBODY,
     "setup.code": _OWNER,
+    "certificate.show": _EVERYBODY,
+    "certificate.ca": _EVERYBODY,
+    "certificate.renew": _ADMIN,
+    "certificate.use": _ADMIN,
+    "certificate.forget": _ADMIN,
 }
 OWN_PASSWORD = "account.password"  # the only verb of somebody who still has the password that others know
 

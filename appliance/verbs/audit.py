@@ -16,7 +16,9 @@ def ls(app: App, call: Call) -> list[Row]:
     """The newest entries (before one of them), newest first."""
     limit = int(call.number("limit", 50, 1, 10_000))
     before = int(call.number("before", 2**53, 1, 2**53))
-    rows = app.home.registry.all("SELECT * FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, limit))
+    rows = app.home.registry.all(
+        "SELECT * FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, limit)
+    )
     return [row | {"detail": json.loads(row["detail"])} for row in rows]
 
 
