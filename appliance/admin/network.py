@@ -18,7 +18,7 @@ blueprint = Blueprint("network", __name__)
 @blueprint.get("/network")
 @access.needs("certificate.show")
 def network() -> Any:
-    return page("network.html", found=ask("certificate.show"), status=ask("status"))
+    return page("network.html", found=ask("certificate.show"), health=ask("status"))
 
 
 @blueprint.get("/ca.crt")

@@ -30,7 +30,7 @@ def _now() -> dict[str, Any]:
     status, datasets, models, jobs = ask("status"), ask("dataset.ls"), ask("model.ls"), ask("job.ls")
     return {
         "advice": advise(status, datasets, models, jobs),
-        "status": status,
+        "health": status,
         "datasets": len({one["dataset"] for one in datasets}),
         "models": models,
         "answering": [model for model in models if model["live"]],
