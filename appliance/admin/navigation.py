@@ -8,7 +8,7 @@ from appliance.admin.language import _
 from appliance.security.roles import Caller, may
 
 # address, label, icon, the verb that it is for
-_PAGES = (
+PAGES = (
     ("/", "Overview", "home", "status"),
     ("/datasets", "Data", "data", "dataset.ls"),
     ("/train", "Train", "train", "train"),
@@ -28,7 +28,7 @@ def navigation(caller: Caller, path: str) -> list[dict[str, Any]]:
     """The entries for this caller; the one of this page is marked."""
     return [
         {"href": href, "label": _(label), "icon": icon, "current": _is_here(href, path)}
-        for href, label, icon, verb in _PAGES
+        for href, label, icon, verb in PAGES
         if may(caller.role, verb)
     ]
 

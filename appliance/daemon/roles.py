@@ -31,7 +31,6 @@ from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.process import die_with_parent
 from appliance.rollout import controller
-from appliance.security import refusals
 from appliance.security.refusals import Refusals
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,13 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
     plane = Plane()
     doorkeeper = Doorkeeper(opened)
     replica = Replica(opened, plane, lambda: endpoint.failed)
-    endpoint = Endpoint(plane, doorkeeper.authorise, opened.config.inference, lambda: replica.ready)
+    endpoint = Endpoint(
+        plane,
+        doorkeeper.authorise,
+        opened.config.inference,
+        lambda: replica.ready,
+        on_refused=doorkeeper.refused,
+    )
 
     def stop_taking() -> None:
         endpoint.draining = True
@@ -110,7 +115,7 @@ def admin(home: Path, listening: socket.socket | None) -> None:
     finally:
         local.shutdown()
         for one in (site.refusals, local.refusals):
-            one.flush()
+            one.flush(everything=True)
 
 
 def _write_refusals(counts: list[Refusals]) -> None:
@@ -118,7 +123,7 @@ def _write_refusals(counts: list[Refusals]) -> None:
     while True:
         time.sleep(_RECONCILE)
         for one in counts:
-            one.flush(time.monotonic() - refusals.SPAN)
+            one.flush()
 
 
 def worker(home: Path) -> None:

@@ -28,11 +28,16 @@ class _Count:
 
 
 class Refusals:
-    """Counts for one process; `door` is where they happened (admin, endpoint, socket)."""
+    """Counts for one process; `door` is where they happened (admin, endpoint, socket).
 
-    def __init__(self, store: Store, door: str) -> None:
+    With `at_once` false `add` never writes, so that it may be called where nothing may wait; somebody else
+    has to call `flush`.
+    """
+
+    def __init__(self, store: Store, door: str, at_once: bool = True) -> None:
         self._store = store
         self._door = door
+        self._at_once = at_once
         self._counts: dict[str, _Count] = {}
         self._lock = threading.Lock()
 
@@ -42,16 +47,16 @@ class Refusals:
         with self._lock:
             if source not in self._counts and len(self._counts) >= MOST:
                 source = OTHERS
-            first = source not in self._counts
+            told = self._at_once and source not in self._counts
             count = self._counts.setdefault(source, _Count(now))
-            if not first:
+            if not told:
                 count.refused[str(status)] = count.refused.get(str(status), 0) + 1
-        if first:
+        if told:
             self._write(source, {str(status): 1})
-        self.flush(now - SPAN)
 
-    def flush(self, begun_before: float = float("inf")) -> None:
-        """Write what was counted, of all minutes that began before this moment."""
+    def flush(self, everything: bool = False) -> None:
+        """Write what was counted, of all minutes that are over (or of the present one too)."""
+        begun_before = float("inf") if everything else time.monotonic() - SPAN
         with self._lock:
             over = {source: one for source, one in self._counts.items() if one.begun <= begun_before}
             for source in over:
