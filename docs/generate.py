@@ -126,7 +126,8 @@ API_HEAD = """\
 
 <!-- Made from the code by `python -m docs.generate`; change the code, not this page. -->
 
-Everything that the admin page does, a program can do: JSON over HTTP, under `/api/v1` on the admin port (7600), through the
+Everything that the admin page does, a program can do: JSON over HTTP, under `/api/v1` on the admin port
+(7600), through the
 same functions and with the same permissions. `/api/v1/openapi.json` is the whole of it as OpenAPI 3.1.
 
 A program shows a token that was made for a role, as `Authorization: Bearer TOKEN` or `X-Api-Key: TOKEN`:
@@ -140,12 +141,15 @@ curl -s http://127.0.0.1:7600/api/v1/predictions -H "Authorization: Bearer $TOKE
      -d '{"model": "churn", "rows": [{"tenure": 3, "contract": "Month-to-month"}]}'
 ```
 
-- Long work answers 202 with `{"job": ...}`; ask `/api/v1/jobs/JOB` until its `state` is `succeeded`, `failed` or `cancelled`.
-- A table comes as a form (`multipart/form-data`) whose last field is the file. `options` holds the import's options as JSON.
+- Long work answers 202 with `{"job": ...}`; ask `/api/v1/jobs/JOB` until its `state` is `succeeded`,
+  `failed` or `cancelled`.
+- A table comes as a form (`multipart/form-data`) whose last field is the file. `options` holds the import's
+  options as JSON.
 - An error is `{"error": ..., "hint": ...}` with the status that [errors](errors.md) explains.
 - A browser's session works too: then every change carries the session's token in the header `X-CSRF-Token`
   (`GET /api/v1/session` tells it).
-- `MODEL` and `DATASET` are names; `NAME:2` is version 2 of it. Who may do what: [permissions](permissions.md).
+- `MODEL` and `DATASET` are names; `NAME:2` is version 2 of it. Who may do what:
+  [permissions](permissions.md).
 
 | request | what |
 |---|---|
@@ -161,8 +165,10 @@ PERMISSIONS_HEAD = """\
 
 <!-- Made from the code by `python -m docs.generate`; change the code, not this page. -->
 
-One table, checked at every door: the admin page, the management API and the command line. What is not in it is
-allowed to nobody. Whoever works on the server itself, as the owner of the data directory or as root, may do all of it with
+One table, checked at every door: the admin page, the management API and the command line. What is not in it
+is
+allowed to nobody. Whoever works on the server itself, as the owner of the data directory or as root, may do
+all of it with
 the `falaj` command.
 
 """
