@@ -123,12 +123,23 @@ wait_until_ready() {
     die "The appliance did not become ready within a minute." "Read $1"
 }
 
+# Where the admin page is, with a set-up code as long as nobody has been set up.
+admin_page() {
+    local page
+    page=$(.venv/bin/falaj status --json | sed 's/.*"admin": {[^}]*"address": "\([^"]*\)".*/\1/')
+    .venv/bin/falaj setup-code 2>/dev/null | sed 's/^/  /' || printf '  %s\n' "$page"
+}
+
 how_to_use() {
     local endpoint
     endpoint=$(.venv/bin/falaj status --json | sed 's/.*"inference": {[^}]*"address": "\([^"]*\)".*/\1/')
     cat >&2 <<TEXT
 
 The appliance runs. The endpoint is $endpoint
+The admin page:
+
+$(admin_page)
+
 In another terminal, in this folder:
 
   .venv/bin/falaj status
