@@ -14,7 +14,12 @@ from pathlib import Path
 
 def now() -> str:
     """The wall clock as ISO 8601 in UTC with milliseconds, e.g. `2026-11-23T12:00:00.000Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(datetime.now(UTC))
+
+
+def stamp(instant: datetime) -> str:
+    """An instant in UTC as `now` writes it; such texts sort as the instants do."""
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse(stamp: str) -> datetime:

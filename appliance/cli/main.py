@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from appliance import __version__
-from appliance.cli import data, operate, people, serve, teach
+from appliance.cli import data, network, operate, people, serve, teach
 from appliance.cli.edge import Edge, fail
 from appliance.errors import FalajError
 
@@ -47,7 +47,9 @@ def main(context: click.Context, home: str | None) -> None:
     context.obj = Edge(home)
 
 
-for _commands in (operate.COMMANDS, data.COMMANDS, teach.COMMANDS, serve.COMMANDS, people.COMMANDS):
+_ALL = (operate, data, teach, serve, people, network)
+
+for _commands in (one.COMMANDS for one in _ALL):
     for _command in _commands:
         main.add_command(_command)
 

@@ -32,7 +32,9 @@ def status(edge: Edge) -> None:
     lines = ["All is well." if well else "Not everything is well; see: falaj doctor", ""]
     for name, role in found["roles"].items():
         mark = "ready" if role["ready"] else "NOT READY"
-        lines.append(f"{name:<10} {mark:<10} {role.get('address', '')}".rstrip())
+        links = role.get("addresses") or [""]
+        lines.append(f"{name:<10} {mark:<10} {links[0]}".rstrip())
+        lines += [f"{'':<21} {link}" for link in links[1:]]
     served = found["roles"]["inference"]["serving"]
     lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]

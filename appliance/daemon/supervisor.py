@@ -16,7 +16,9 @@ from appliance import config, presence
 from appliance import home as homes
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
-from appliance.errors import Conflict
+from appliance.errors import Conflict, FalajError
+from appliance.home import Home
+from appliance.security import certificates
 from appliance.security.local_token import make_local_token
 
 log = logging.getLogger(__name__)
@@ -28,20 +30,31 @@ def run(path: Path) -> None:
     lock = _lock(path)
     opened = homes.create(path)
     settings = opened.config
-    endpoint = sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
-    page = sockets.listen(settings.admin.host, settings.admin.port, "admin.port")
+    endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
+    page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")
     make_local_token(opened.run_dir)
+    _make_certificate(opened, needed=any(map(sockets.needs_tls, [*endpoint, *page])))
     opened.registry.close()
     family = Family(path)
     family.children += [
         Child("worker", ["worker"]),
-        Child("admin", ["admin", "--fd", str(page.fileno())], (page.fileno(),)),
-        Child("inference", ["inference", "--fd", str(endpoint.fileno())], (endpoint.fileno(),)),
+        Child.on_sockets("admin", "admin", page),
+        Child.on_sockets("inference", "inference", endpoint),
     ]
     log.info("Falaj runs from %s; stop it with Ctrl-C", path)
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
     presence.clear(opened.run_dir)
     lock.close()
+
+
+def _make_certificate(opened: Home, needed: bool) -> None:
+    """Have a certificate ready; without a port that speaks TLS, trouble with it must not stop the start."""
+    try:
+        certificates.tend(opened)
+    except FalajError as error:
+        if needed:
+            raise
+        log.warning("there is no certificate for TLS: %s", error.message)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -109,8 +109,7 @@ def _after(span: str) -> str:
             f"The 'expires' of a token must be a number and s, m, h, d or w. Got {span!r} instead.",
             "For example: --expires 90d",
         )
-    instant = clock.parse(clock.now()) + timedelta(**{_UNITS[unit]: int(number)})
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.stamp(clock.parse(clock.now()) + timedelta(**{_UNITS[unit]: int(number)}))
 
 
 def _checksum(secret: str) -> str:

@@ -11,7 +11,17 @@ from typing import Any
 
 from appliance.app import App
 from appliance.errors import BadInput
-from appliance.verbs import audit, datasets, deployments, jobs, models, predictions, system, tokens
+from appliance.verbs import (
+    audit,
+    certificates,
+    datasets,
+    deployments,
+    jobs,
+    models,
+    predictions,
+    system,
+    tokens,
+)
 from appliance.verbs.call import Call
 
 Verb = Callable[[App, Call], Any]
@@ -40,6 +50,11 @@ VERBS: dict[str, Verb] = {
     "token.create": tokens.create,
     "token.ls": tokens.ls,
     "token.revoke": tokens.revoke,
+    "certificate.show": certificates.show,
+    "certificate.ca": certificates.ca,
+    "certificate.renew": certificates.renew,
+    "certificate.use": certificates.use,
+    "certificate.forget": certificates.forget,
     "job.ls": jobs.ls,
     "job.show": jobs.show,
     "job.logs": jobs.logs,
