@@ -103,7 +103,7 @@ def _read(name: str) -> str:
             content = file.read(_LONGEST + 1)
         if len(content) > _LONGEST:
             raise BadInput(f"{name} is far too long for a certificate or a key.", "Name the right file.")
-        return content.decode("ascii")
+        return content.decode()
     except OSError as error:
         raise BadInput(
             f"{name} cannot be read: {error.strerror}.", "Name a file that you may read."

@@ -52,9 +52,9 @@ def doctor(edge: Edge) -> None:
         checks = perform(open_app(edge.home), Call("doctor", "cli"))
     lines = []
     for check in checks:
-        lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<10} {check['detail']}")
+        lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<11} {check['detail']}")
         if check["fix"]:
-            lines.append(f"     {'':<10} -> {check['fix']}")
+            lines.append(f"     {'':<11} -> {check['fix']}")
     edge.done(checks, "\n".join(lines))
     if not all(check["ok"] for check in checks):
         sys.exit(1)

@@ -209,7 +209,7 @@ def _permitted(names: Names) -> list[x509.GeneralName]:
 def is_public(name: str) -> bool:
     """Whether a name without a dot is, or may be, a public domain with sites of others below it."""
     country = len(name) == 2 and name.isalpha()
-    return "." not in name and (country or name in _PUBLIC_WORDS or name.startswith("xn--"))
+    return not set(".:") & set(name) and (country or name in _PUBLIC_WORDS or name.startswith("xn--"))
 
 
 def _is_private(address: str) -> bool:

@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from appliance import addresses, clock
 from appliance.app import App
 from appliance.db import Row
-from appliance.errors import NotFound
+from appliance.errors import Corrupted, NotFound
 from appliance.home import Home
 from appliance.security import certificates
-from appliance.security.authority import fingerprint, named
+from appliance.security.authority import fingerprint, is_public, named
 from appliance.security.certificates import Shown, Source
 from appliance.security.names import LOCALHOST
 from appliance.verbs.call import Call
@@ -20,6 +20,7 @@ _NEEDS_MORE = (
     "Bring a certificate of your own (falaj certificate use), or make a new authority, which everybody has"
     " to trust anew: falaj certificate renew --new-authority"
 )
+_PUBLIC = "Sites of the internet lie below such a name, so the authority leaves it out: use it with .local"
 
 
 def show(app: App, call: Call) -> Row:
@@ -68,7 +69,10 @@ def links(home: Home, section: str, tls_only: bool = False) -> list[str]:
 
 def _reached_by(home: Home, outside: list[str]) -> list[str]:
     """The names and addresses that lead to sockets outside the loopback and that the certificate is for."""
-    shown = certificates.current(home)
+    try:
+        shown = certificates.current(home)
+    except Corrupted:  # the doctor tells of it
+        shown = None
     if shown is None:
         return outside
     found = named(shown.certificate)
@@ -100,13 +104,12 @@ def _current(home: Home) -> Shown:
 
 def _told(home: Home, shown: Shown) -> Row:
     found, certificate = named(shown.certificate), shown.certificate
-    needs = _OWNER_NEEDS_MORE if shown.source is Source.OWN else _NEEDS_MORE
     return {
         "source": shown.source.value,
         "names": list(found.dns),
         "addresses": list(found.addresses),
         "not_covered": shown.not_covered,
-        "fix": needs if shown.not_covered else "",
+        "fix": _fix(shown),
         "not_before": clock.stamp(certificate.not_valid_before_utc),
         "not_after": clock.stamp(certificate.not_valid_after_utc),
         "fingerprint": fingerprint(certificate),
@@ -117,3 +120,12 @@ def _told(home: Home, shown: Shown) -> Row:
         "open": {section: links(home, section, tls_only=True) for section in ("admin", "inference")},
         "trust": shown.trust,
     }
+
+
+def _fix(shown: Shown) -> str:
+    """What to do about the names that are not covered."""
+    if not shown.not_covered:
+        return ""
+    if shown.source is Source.OWN:
+        return _OWNER_NEEDS_MORE
+    return _PUBLIC if all(map(is_public, shown.not_covered)) else _NEEDS_MORE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -22,6 +23,8 @@ _CURL_TRUST, _CURL_EMPTY, _CURL_TLS, _CURL_REFUSED = 60, 52, 35, 7
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
     made = Network()
     yield made
     made.remove()
