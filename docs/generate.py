@@ -59,8 +59,8 @@ max_body_mb = 8
 - Without a `falaj.toml` in the data directory, `/etc/falaj/falaj.toml` is read.
 - A variable of the environment, named in the tables, counts more than the file.
 - A section or setting that does not exist is refused, and the nearest name is told.
-- Only addresses of this machine (`127.0.0.1`, `::1`) are accepted as a `host`: encryption for others (TLS)
-  is not built yet.
+- A `host` may name several addresses. On this machine's own (`127.0.0.1`, `::1`) plain HTTP is spoken, on any
+  other TLS; `0.0.0.0` or `::` means all of them, with TLS. See [the network](network.md).
 - gRPC is not built yet: nothing listens on `inference.grpc_port`.
 - Where the data directory is, is no setting: see [the falaj command](cli.md). `FALAJ_RUN_DIR` moves the
   folder in memory (sockets and signs of life), which otherwise is `falaj-...` in `/dev/shm`.

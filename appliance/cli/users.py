@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import click
 
-from appliance import config
 from appliance.app import open_app
 from appliance.cli.edge import Edge, table, with_edge
 from appliance.errors import Unavailable
@@ -29,16 +25,8 @@ def setup_code(edge: Edge) -> None:
         made = edge.call("setup.code")
     except Unavailable:
         made = perform(open_app(edge.home), Call("setup.code", Caller("cli", Role.OWNER)))
-    edge.done(made, f"{made['code']}\n{how_to_use(edge.home, made)}")
-
-
-def how_to_use(home: Path, made: dict[str, Any]) -> str:
-    """What to do with a set-up code, in one line."""
-    settings = config.load(home).admin
-    return (
-        f"Open http://{settings.host}:{settings.port}/setup and type it there"
-        f" within {made['minutes']} minutes; {made['tries']} tries."
-    )
+    told = f"Open {made['open']} and type it there within {made['minutes']} minutes; {made['tries']} tries."
+    edge.done(made, f"{made['code']}\n{told}")
 
 
 @click.group()
