@@ -61,7 +61,7 @@ class Guard:
         if need == access.SETUP and self.set_up:
             raise Conflict("The appliance is set up already.", "Sign in.")
         g.identity = self._identity(need)
-        check_not_forged(request, g.identity)
+        check_not_forged(request, g.identity, access.takes_upload(view))
         if g.identity is not None and need in roles.PERMISSIONS:
             roles.check(g.identity.caller, need)
 
@@ -118,22 +118,22 @@ class Forged(Forbidden):
         )
 
 
-def check_not_forged(request: Request, identity: Identity | None) -> None:
+def check_not_forged(request: Request, identity: Identity | None, upload: bool = False) -> None:
     """Refuse what another site's page makes a browser send (CSRF). Raises Forged.
 
     Browsers say where a request comes from; on top of that a changing one carries the session's token, or
     before there is a session the value of a cookie. Programs with a token send no cookie: nothing to forge.
-    An upload is checked when its form is read (`doors.uploads`), unless its header has the token.
+    A view that takes an `upload` checks its form itself, as it reads it, unless the header has the token.
     """
     if request.method in _SAFE or (identity is not None and identity.csrf is None):
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site not in (None, "same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+    if site not in (None, "same-origin", "none") or (origin and origin.partition("://")[2] != request.host):
         raise Forged()
     if identity is None and request.is_json:
         return  # no other site can send JSON without asking first
     given = request.headers.get("X-CSRF-Token")
-    if given is None and request.mimetype == "multipart/form-data":
+    if given is None and upload and request.mimetype == "multipart/form-data":
         return
     check_form_token(request, identity, given if given is not None else request.form.get("csrf", ""))
 
