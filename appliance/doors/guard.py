@@ -25,6 +25,7 @@ from appliance.security import roles
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 FORM_COOKIE = "falaj-form"
+_STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
 
 
 class Guard:
@@ -60,6 +61,8 @@ class Guard:
             raise NotFound if view is None else MethodNotAllowed
         if need == access.SETUP and self.set_up:
             raise Conflict("The appliance is set up already.", "Sign in.")
+        if need in (access.SETUP, access.ENTRY):
+            request.max_content_length = _STRANGERS_BODY  # told by its length, so that nobody waits for it
         g.identity = self._identity(need)
         check_not_forged(request, g.identity, access.takes_upload(view))
         if g.identity is not None and need in roles.PERMISSIONS:

@@ -38,6 +38,7 @@ class Site(Flask):
         self.guard = Guard(app, names)
         self.refusals = Refusals(app.home.registry, "admin")
         self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
+        self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = app.home.config.inference.max_body_mb << 20
 
 
@@ -59,7 +60,7 @@ def build(
 
     def told(error: FalajError) -> Any:
         if error.status in _REFUSED:
-            site.refusals.add(_source(), error.status)
+            site.refusals.add(_source(), error.status, getattr(error, "about", ""))
         page = None if request.path.startswith(API) else error_page(error)
         response = page if page is not None else jsonify(error.as_json())
         response.status_code = page.status_code if page is not None else error.status

@@ -12,7 +12,7 @@ from appliance.app import App
 from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.registry import deployments, models
+from appliance.registry import datasets, deployments, models
 from appliance.registry.deployments import DeploymentState
 from appliance.security import certificates
 from appliance.verbs.call import Call
@@ -27,6 +27,7 @@ def status(app: App, call: Call) -> Row:
     return {
         "ready": all(role["ready"] for role in roles.values()),
         "roles": roles,
+        "datasets": len(datasets.names(app.home.registry)),
         "models": len(models.names(app.home.registry)),
         "alerts": 0,
     }
