@@ -97,14 +97,14 @@ def build(
 class _Http(FalajError):
     """What Flask itself refuses."""
 
-    _HINTS = {
-        404: "Check the address.",
-        405: "The header Allow names what it takes.",
-        413: "Send less at once.",
+    _WORDS = {
+        404: ("There is nothing at this address.", "Check the address."),
+        405: ("This address does not take that kind of request.", "The header Allow names what it takes."),
+        413: ("The request is too large.", "Send less at once."),
     }
 
     def __init__(self, status: int, name: str) -> None:
-        super().__init__(f"{name}.", self._HINTS.get(status, "Check the request."))
+        super().__init__(*self._WORDS.get(status, (f"{name}.", "Check the request.")))
         self.status = status  # type: ignore[misc]
 
 
