@@ -53,6 +53,8 @@ class Refusals:
                 count.refused[str(status)] = count.refused.get(str(status), 0) + 1
         if told:
             self._write(*key, {str(status): 1})
+        if self._at_once:
+            self.flush()
 
     def flush(self, everything: bool = False) -> None:
         """Write what was counted, of all minutes that are over (or of the present one too)."""
