@@ -217,12 +217,16 @@ class Visitor:
         target.tap() if self.phone else target.click()
 
     def button(self, name: str, within: Locator | None = None) -> None:
-        self.press((within or self.page).get_by_role("button", name=name, exact=True).locator("visible=true").first)
+        self.press(
+            (within or self.page).get_by_role("button", name=name, exact=True).locator("visible=true").first
+        )
 
     def link(self, name: str) -> None:
         """A link of the page itself; some look like buttons, and are called so."""
         main = self.page.get_by_role("main")
-        found = main.get_by_role("link", name=name, exact=True).or_(main.get_by_role("button", name=name, exact=True))
+        found = main.get_by_role("link", name=name, exact=True).or_(
+            main.get_by_role("button", name=name, exact=True)
+        )
         self.press(found.locator("visible=true").first)
 
     def go(self, name: str) -> None:

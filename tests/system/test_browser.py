@@ -90,7 +90,11 @@ def set_up(one: Visitor, fresh: Appliance) -> None:
 
 def empty_pages() -> list[tuple[str, str]]:
     """Those that lead on while there is nothing."""
-    return [("Train", "There is no data yet"), ("Models", "No models yet"), ("In use", "Nothing is in use yet")]
+    return [
+        ("Train", "There is no data yet"),
+        ("Models", "No models yet"),
+        ("In use", "Nothing is in use yet"),
+    ]
 
 
 def bring_in(one: Visitor, table: Path) -> None:

@@ -169,7 +169,9 @@ def test_the_keyboard_alone(shop: Shop, tmp_path: Path) -> None:
         dialog.wait_for()
         stops = []
         for _ in range(8):
-            assert one.look("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+            assert one.look(
+                "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+            )
             stops.append(one.focused())
             keys.press("Tab")
         assert {"Cancel", "Stop answering"} <= set(stops)
@@ -212,7 +214,9 @@ def test_tables_sort_and_filter(one: Visitor) -> None:
     one.page.keyboard.press("Shift+Tab")
     assert one.focused().startswith("Column")
     one.page.keyboard.press("Space")
-    assert table.get_by_role("columnheader", name="Column", exact=True).get_attribute("aria-sort") == "ascending"
+    assert (
+        table.get_by_role("columnheader", name="Column", exact=True).get_attribute("aria-sort") == "ascending"
+    )
     assert head.get_attribute("aria-sort") is None
     assert names.all_inner_texts() == sorted(names.all_inner_texts())
     assert not one.violations()
@@ -326,7 +330,9 @@ def test_back_and_forward_after_the_sign_out_show_nothing(one: Visitor) -> None:
 def test_two_tabs(shop: Shop, one: Visitor) -> None:
     """What one tab has done, the other is told when it comes too late."""
     first = shop.appliance.json("deployment", "show", "sales")["live"]["version"]
-    shop.appliance.json("train", "sales", "--dataset", "sales", "--target", "outcome", "--algorithm", "linear")
+    shop.appliance.json(
+        "train", "sales", "--dataset", "sales", "--target", "outcome", "--algorithm", "linear"
+    )
     one.go("Models")
     one.link("sales")
     put_to_use_anyway(one, "sales")
@@ -393,10 +399,15 @@ def pages_with_names(shop: Shop) -> list[str]:
 def test_hostile_names_are_text_everywhere(shop: Shop, one: Visitor) -> None:
     people = [name[:60] for name in HOSTILE if name.isprintable()]
     one.go("People")
-    for name in people:
-        one.type("Name", name)
-        one.button("Add", one.page.get_by_role("main"))
-        one.page.get_by_role("alert").or_(one.page.get_by_role("textbox", name="One-time password")).wait_for()
+    with one.refusal(400):  # most are no names for a person: said, with what was typed still there
+        for name in people:
+            one.type("Name", name)
+            one.button("Add", one.page.get_by_role("main"))
+            if name in (HOSTILE[3][:60], HOSTILE[5]):
+                one.page.get_by_role("textbox", name="One-time password").wait_for()
+                continue
+            one.page.get_by_role("alert").wait_for()
+            assert one.page.get_by_label("Name", exact=True).input_value() == name
     one.go("Programs")
     for name in people:
         one.type("Which program is it for?", name)
@@ -421,10 +432,16 @@ def test_hostile_names_are_text_everywhere(shop: Shop, one: Visitor) -> None:
             assert not one.page.locator("main img").count(), path
             shown[path] = one.page.locator("body").inner_text()
             one.assert_nothing_went_wrong()
-    for path in ("/datasets/hostile:1", "/train?dataset=hostile:1", "/models/hostile:1", "/models/hostile/try"):
+    for path in (
+        "/datasets/hostile:1",
+        "/train?dataset=hostile:1",
+        "/models/hostile:1",
+        "/models/hostile/try",
+    ):
         for name in (HOSTILE[0], HOSTILE[1], HOSTILE[4], HOSTILE[5]):
             assert name in shown[path], (path, name)
-    for path in ("/users", "/tokens", "/audit"):
+    assert HOSTILE[5] in shown["/users"]
+    for path in ("/tokens", "/audit"):
         assert HOSTILE[0] in shown[path]
 
 
