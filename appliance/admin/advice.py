@@ -21,7 +21,6 @@ class Advice:
 
 def advise(
     status: dict[str, Any],
-    datasets: list[dict[str, Any]],
     models: list[dict[str, Any]],
     jobs: list[dict[str, Any]],
     tokens: int | None = None,
@@ -49,10 +48,10 @@ def advise(
         return Advice(
             "warn", _("The appliance runs, but the last job failed."), more, href, _("See what happened")
         )
-    return _next_step(datasets, models, tokens)
+    return _next_step(status["datasets"], models, tokens)
 
 
-def _next_step(datasets: list[dict[str, Any]], models: list[dict[str, Any]], tokens: int | None) -> Advice:
+def _next_step(datasets: int, models: list[dict[str, Any]], tokens: int | None) -> Advice:
     answering = sum(1 for model in models if model["live"])
     if answering:
         sentence = ngettext(

@@ -28,7 +28,7 @@ def datasets() -> Any:
 
 
 @blueprint.post("/datasets")
-@access.needs("dataset.add")
+@access.needs("dataset.add", upload=True)
 def add() -> Any:
     """Take a table in; on to its job. The file flows into the sealed store as it arrives."""
     request.max_content_length = None

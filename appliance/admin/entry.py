@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, g, redirect, request
 
@@ -83,12 +82,13 @@ def _enter(made: tuple[str, Any], to: str) -> Any:
 
 
 def _inside(to: str) -> str:
-    """Only a page of ours: never an address of another site that somebody put into a link."""
-    parts = urlsplit(to)
-    inside = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
-    return to if inside else "/"
+    """Only a page of ours: never an address of another site that somebody put into a link.
+
+    Browsers drop tabs and line ends from an address, so one that has any can't be judged by how it begins.
+    """
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable() else "/"
 
 
 def _count(error: FalajError) -> None:
     if error.status in (401, 403, 429):
-        site().refusals.add(f"address:{request.remote_addr}", error.status)
+        site().refusals.add(f"address:{request.remote_addr}", error.status, getattr(error, "about", ""))

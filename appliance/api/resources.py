@@ -48,7 +48,7 @@ for _route in ROUTES:
 
 
 @blueprint.post("/datasets")
-@access.needs("dataset.add")
+@access.needs("dataset.add", upload=True)
 def add_dataset() -> Any:
     """A table as multipart/form-data: `name`, `options` (JSON) if any, then `file`."""
     request.max_content_length = None

@@ -2,7 +2,8 @@
 
 granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here small
 bodies are read on the event loop, under a deadline and a memory budget, before a thread is taken; larger
-ones (an upload) flow to the thread as it reads, and a sender that goes silent is cut off.
+ones, whose length must be told, flow to the thread as it reads, and a sender that goes silent is cut off.
+What reads those has asked first who is calling.
 """
 
 from __future__ import annotations
@@ -73,22 +74,22 @@ class Front:
     async def _answer(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
         loop = asyncio.get_running_loop()
         length = scope.headers.get("content-length")
-        chunked = scope.headers.get("transfer-encoding") is not None
-        stream: io.RawIOBase | io.BytesIO
-        held = 0
-        if chunked or (length is not None and length.isdigit() and int(length[:20]) > SMALL):
-            stream = _Stream(proto, loop)
-        elif length is None:
-            stream = io.BytesIO()
-        else:
-            body = await self._bodies.read(proto, length, perf_counter())
-            held = len(body)
-            stream = io.BytesIO(body)
         assert self._pool is not None
+        if length is not None and length.isdigit() and int(length[:20]) > SMALL:
+            stream = _Stream(proto, loop)
+            status, headers, answer = await loop.run_in_executor(
+                self._pool, self._call, environ(scope, stream)
+            )
+            if not stream.ended:  # refused before it was read: nobody wants the rest
+                headers.append(("connection", "close"))
+            return status, headers, answer
+        body = b""
+        if length is not None or scope.headers.get("transfer-encoding") is not None:
+            body = await self._bodies.read(proto, length, perf_counter())
         try:
-            return await loop.run_in_executor(self._pool, self._call, environ(scope, stream))
+            return await loop.run_in_executor(self._pool, self._call, environ(scope, io.BytesIO(body)))
         finally:
-            self._bodies.release(held)
+            self._bodies.release(len(body))
 
     def _call(self, environment: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         told: list[Any] = []
@@ -114,13 +115,13 @@ class _Stream(io.RawIOBase):
         self._pieces = aiter(proto)
         self._loop = loop
         self._rest = b""
-        self._ended = False
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._rest and not self._ended:
+        while not self._rest and not self.ended:
             self._rest = self._next()
         taken = self._rest[: len(buffer)]
         buffer[: len(taken)] = taken
@@ -140,7 +141,7 @@ class _Stream(io.RawIOBase):
         except Exception as error:  # the server's own classes for a broken connection
             raise BodyTooSlow("The upload broke off.", "Send it again.") from error
         if piece is None:
-            self._ended = True
+            self.ended = True
             return b""
         return piece
 

@@ -7,6 +7,7 @@ in `verbs.perform` for the deed.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import secrets
@@ -14,17 +15,19 @@ from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, current_app, g, request
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import NotFound
 
 from appliance.app import App
 from appliance.doors import access
 from appliance.doors.identify import Identity, identify
-from appliance.errors import BadInput, Conflict, Forbidden, Unauthenticated
+from appliance.errors import BadInput, Conflict, FalajError, Forbidden, Unauthenticated
 from appliance.registry import users
 from appliance.security import roles
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_WITH_ONE_TIME_PASSWORD = {access.ENTRY, access.OWN_ACCOUNT, roles.OWN_PASSWORD}
 FORM_COOKIE = "falaj-form"
+_STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
 
 
 class Guard:
@@ -55,13 +58,17 @@ class Guard:
         if not self.set_up and need != access.SETUP:
             raise NotSetUp()
         if request.routing_exception is not None:
+            with contextlib.suppress(FalajError):  # known or not: the error page has its navigation
+                g.identity = identify(self._app, request)
             raise request.routing_exception
         if need is None:
-            raise NotFound if view is None else MethodNotAllowed
+            raise NotFound
         if need == access.SETUP and self.set_up:
             raise Conflict("The appliance is set up already.", "Sign in.")
+        if need in (access.SETUP, access.ENTRY):
+            request.max_content_length = _STRANGERS_BODY  # told by its length, so that nobody waits for it
         g.identity = self._identity(need)
-        check_not_forged(request, g.identity)
+        check_not_forged(request, g.identity, access.takes_upload(view))
         if g.identity is not None and need in roles.PERMISSIONS:
             roles.check(g.identity.caller, need)
 
@@ -74,7 +81,7 @@ class Guard:
                 "This needs somebody who is signed in.",
                 "Sign in, or send 'Authorization: Bearer TOKEN' with a token for a role.",
             )
-        if found is not None and found.caller.must_change and need == access.SIGNED_IN:
+        if found is not None and found.caller.must_change and need not in _WITH_ONE_TIME_PASSWORD:
             raise MustChange()
         return found
 
@@ -118,22 +125,22 @@ class Forged(Forbidden):
         )
 
 
-def check_not_forged(request: Request, identity: Identity | None) -> None:
+def check_not_forged(request: Request, identity: Identity | None, upload: bool = False) -> None:
     """Refuse what another site's page makes a browser send (CSRF). Raises Forged.
 
     Browsers say where a request comes from; on top of that a changing one carries the session's token, or
     before there is a session the value of a cookie. Programs with a token send no cookie: nothing to forge.
-    An upload is checked when its form is read (`doors.uploads`), unless its header has the token.
+    A view that takes an `upload` checks its form itself, as it reads it, unless the header has the token.
     """
     if request.method in _SAFE or (identity is not None and identity.csrf is None):
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site not in (None, "same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+    if site not in (None, "same-origin", "none") or (origin and origin.partition("://")[2] != request.host):
         raise Forged()
     if identity is None and request.is_json:
         return  # no other site can send JSON without asking first
     given = request.headers.get("X-CSRF-Token")
-    if given is None and request.mimetype == "multipart/form-data":
+    if given is None and upload and request.mimetype == "multipart/form-data":
         return
     check_form_token(request, identity, given if given is not None else request.form.get("csrf", ""))
 
