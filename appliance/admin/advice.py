@@ -61,7 +61,7 @@ def _next_step(datasets: int, models: list[dict[str, Any]], tokens: int | None) 
             more = _("Your programs can ask it once they have a token.")
             return Advice("good", sentence, more, "/tokens#make", _("Let a program ask"))
         return Advice("good", sentence)
-    if not datasets:
+    if not datasets and not models:
         more = _("Bring in a table of yours, for example last year's customers with who left.")
         return Advice(
             "good", _("All is well. Nothing is here yet."), more, "/datasets#add", _("Bring in a table")

@@ -124,7 +124,7 @@ class Visitor:
         self._refusals = set()
 
     def assert_nothing_went_wrong(self) -> None:
-        assert self.wrong == []
+        assert not self.wrong, "\n".join(self.wrong)
 
     # Looking
 
@@ -187,6 +187,7 @@ class Visitor:
         """Look at the whole page in light and dark: drawn, within the window, for everybody; take its picture."""
         self.drawn()
         self.nothing_sticks_out()
+        self.look("scrollTo(0, 0)")  # pictures begin at the top
         for theme in ("light", "dark"):
             self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             self.page.wait_for_timeout(120)
