@@ -1,7 +1,8 @@
 """A person with a browser: real Chromium, driven by mouse, finger and keyboard, that puts up with nothing.
 
-Whatever the page says to its console, a refused policy, a request to anywhere else or a page that is wider than
-the window fails the test. Scripts only look: they go in by the debugger, as the page's policy allows none.
+Whatever the page says to its console, a refused policy, a request to anywhere else or a page that is wider
+than the window fails the test. Scripts only look: they go in by the debugger, as the page's
+policy allows none.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
 from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
 
 from tests.conftest import ROOT
 
@@ -184,7 +185,7 @@ class Visitor:
         ]
 
     def see(self, name: str) -> None:
-        """Look at the whole page in light and dark: drawn, within the window, for everybody; take its picture."""
+        """Look at the page in light and dark: drawn, within the window, for everybody; take its picture."""
         self.drawn()
         self.nothing_sticks_out()
         self.look("scrollTo(0, 0)")  # pictures begin at the top
@@ -271,5 +272,6 @@ class Visitor:
 FOCUSED = """(() => { const on = document.activeElement;
   const label = on.labels?.[0]?.innerText ?? on.getAttribute("aria-label") ?? "";
   return (label || on.innerText || on.value || on.tagName).trim().split("\\n")[0]; })()"""
-STICKS_OUT = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+STICKS_OUT = """[...document.querySelectorAll('body *')]
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
   .slice(0, 6).map(e => e.outerHTML.slice(0, 120))"""

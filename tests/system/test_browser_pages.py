@@ -1,4 +1,4 @@
-"""Single pages in a real browser: the keyboard alone, tables, polling, refusals, sessions and hostile names."""
+"""Single pages in a real browser: the keyboard alone, tables, polling, refusals, sessions, hostile names."""
 
 from __future__ import annotations
 
@@ -106,7 +106,8 @@ def tab_to(one: Visitor, name: str, most: int = 80) -> None:
     raise AssertionError(f"'{name}' can't be reached by Tab; the last stop is {one.focused()}")
 
 
-STOP = """(() => { const on = document.activeElement, style = getComputedStyle(on), box = on.getBoundingClientRect();
+STOP = """(() => { const on = document.activeElement;
+  const style = getComputedStyle(on), box = on.getBoundingClientRect();
   return { place: on === document.body ? -1 : [...document.querySelectorAll("*")].indexOf(on),
     seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
     inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth }; })()"""
