@@ -106,7 +106,8 @@ def admin(home: Path, listening: socket.socket | None) -> None:
     ).start()
     try:
         with _present(app.home, "admin"):
-            serve_rsgi(Front(site.wsgi_app), made, sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
+            front = Front(site.wsgi_app, site.takes_upload, site.config["MAX_CONTENT_LENGTH"])
+            serve_rsgi(front, made, sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
     finally:
         local.shutdown()
         for one in (site.refusals, local.refusals):
