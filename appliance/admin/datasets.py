@@ -31,7 +31,6 @@ def datasets() -> Any:
 @access.needs("dataset.add", upload=True)
 def add() -> Any:
     """Take a table in; on to its job. The file flows into the sealed store as it arrives."""
-    request.max_content_length = None
     upload = uploads.receive(request)
     typed = {name: upload.text(name) for name in upload.fields}
     try:

@@ -51,7 +51,6 @@ for _route in ROUTES:
 @access.needs("dataset.add", upload=True)
 def add_dataset() -> Any:
     """A table as multipart/form-data: `name`, `options` (JSON) if any, then `file`."""
-    request.max_content_length = None
     upload = uploads.receive(request)
     args: dict[str, Any] = {
         "name": upload.text("name"),

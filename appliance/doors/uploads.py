@@ -7,6 +7,7 @@ the token among them, then the file is a stream. RFC 7578, decoded by werkzeug's
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from appliance.doors.guard import check_form_token
 from appliance.errors import BadInput
 
 _PIECE = 256 * 1024
+_UNDECIDED = 4 * _PIECE
 _FIELD_BYTES = 64 * 1024
 _MOST_PARTS = 200
 
@@ -35,10 +37,14 @@ class Upload:
 
 
 def receive(request: Request) -> Upload:
-    """Read a form up to its file. Raises BadInput without one, Forged without the session's token."""
+    """Read a form up to its file. Raises BadInput without one, Forged without the session's token.
+
+    How large the file may be is for whoever reads it to say; a form's other limits don't hold for it.
+    """
     boundary = request.mimetype_params.get("boundary")
     if request.mimetype != "multipart/form-data" or not boundary:
         raise BadInput("A file must come as multipart/form-data.", "For example: curl -F file=@sales.csv ...")
+    request.max_content_length = sys.maxsize  # None would mean the limit of other requests (Flask 3.1)
     events = _Events(request.stream, boundary)
     fields: dict[str, list[str]] = {}
     name, value = "", bytearray()
@@ -70,19 +76,30 @@ class _Events:
 
     def __init__(self, stream: Any, boundary: str) -> None:
         self._stream = stream
-        self._decoder = MultipartDecoder(boundary.encode(), max_form_memory_size=None, max_parts=_MOST_PARTS)
-        self._ended = False
+        # the limit is on what can't be handed on yet: a header or a preamble without an end
+        self._decoder = MultipartDecoder(boundary.encode(), _UNDECIDED, max_parts=_MOST_PARTS)
+        self._halved = f"--{boundary}-".encode()
 
     def next(self) -> Event:
         try:
             while isinstance(event := self._decoder.next_event(), NeedData | Preamble):
                 if isinstance(event, NeedData):
-                    piece = self._stream.read(_PIECE)
-                    self._ended = not piece
-                    self._decoder.receive_data(piece or None)
+                    self._feed()
         except (ValueError, RequestEntityTooLarge) as error:
             raise BadInput("The form broke off, or is not one.", "Send it again.") from error
         return event
+
+    def _feed(self) -> None:
+        """Give the decoder what has arrived.
+
+        Never up to the middle of the last boundary's two dashes: werkzeug (3.1.9) then takes the carriage
+        return before that boundary for the file's last byte.
+        """
+        while True:
+            piece = self._stream.read(_PIECE)
+            self._decoder.receive_data(piece or None)
+            if not piece or not self._decoder.buffer.endswith(self._halved):
+                return
 
 
 class _Part(io.RawIOBase):

@@ -95,7 +95,10 @@ def test_another_account_is_refused_by_who_it_is(appliance: Appliance, wide_open
     assert json.loads(as_user(0, wide_open, "status").stdout)["result"][
         "ready"
     ]  # the same call, from its owner
-    assert Client(appliance.home).call("audit.verify")["entries"] == entries
+    assert Client(appliance.home).call("audit.verify")["entries"] == entries + 1  # the first refusal
+    newest = Client(appliance.home).call("audit.ls", limit=1)[0]
+    assert (newest["action"], newest["subject"]) == ("access.refused", "socket")
+    assert newest["actor"].startswith("account:")
 
 
 def test_another_account_does_not_even_reach_the_socket(appliance: Appliance, door: Path) -> None:
