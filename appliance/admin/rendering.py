@@ -137,7 +137,9 @@ def _context() -> dict[str, Any]:
     caller = identity.caller if identity is not None else None
     return {
         "nav": navigation(caller, request.path) if caller and caller.user and not caller.must_change else [],
-        "user": {"name": caller.user, "role": caller.role.value} if caller and caller.user else None,
+        "user": {"name": caller.user, "role": words.role(caller.role.value)}
+        if caller and caller.user
+        else None,
         "csrf": guard.form_token(),
         "lang": language.LANGUAGE,
         "dir": direction(),
@@ -147,6 +149,7 @@ def _context() -> dict[str, Any]:
         "plain_hint": plain_hint,
         "who": words.who,
         "deed": words.deed,
+        "role_word": words.role,
     }
 
 

@@ -100,6 +100,35 @@ def deed(action: str) -> str:
     }.get(action, action)
 
 
+def of_the_core(text: str) -> str:
+    """A fixed sentence of the core (metrics, rules, verdicts), which web/words.py puts into the catalogue."""
+    return _(text)
+
+
+def role(word: str) -> str:
+    return {
+        "viewer": _("viewer"),
+        "operator": _("operator"),
+        "approver": _("approver"),
+        "admin": _("admin"),
+    }.get(word, word)
+
+
+def check(name: str) -> str:
+    """What the doctor looks at, in words."""
+    return {
+        "keys": _("Keys"),
+        "registry": _("Main records"),
+        "telemetry": _("Measurements"),
+        "audit": _("Chain of records"),
+        "blobs": _("Stored files"),
+        "disk": _("Room on the disk"),
+        "certificate": _("Certificate"),
+        "roles": _("Running parts"),
+        "deployed": _("Models in use"),
+    }.get(name, name)
+
+
 def task(word: str) -> str:
     return {
         "binary": _("yes or no"),
