@@ -123,12 +123,28 @@ wait_until_ready() {
     die "The appliance did not become ready within a minute." "Read $1"
 }
 
+# Where the admin page is, with a set-up code as long as nobody has been set up.
+admin_page() {
+    local page
+    page=$(.venv/bin/falaj status --json | sed 's/.*"admin": {[^}]*"address": "\([^"]*\)".*/\1/')
+    .venv/bin/falaj setup-code 2>/dev/null | sed 's/^/  /' || printf '  %s\n' "$page"
+}
+
 how_to_use() {
-    local endpoint
+    local endpoint trust='' authority=''
     endpoint=$(.venv/bin/falaj status --json | sed 's/.*"inference": {[^}]*"address": "\([^"]*\)".*/\1/')
+    if [ "${endpoint#https}" != "$endpoint" ]; then
+        trust=' --cacert falaj-ca.pem'
+        authority='.venv/bin/falaj certificate ca --out falaj-ca.pem
+  '
+    fi
     cat >&2 <<TEXT
 
 The appliance runs. The endpoint is $endpoint
+The admin page:
+
+$(admin_page)
+
 In another terminal, in this folder:
 
   .venv/bin/falaj status
@@ -136,8 +152,8 @@ In another terminal, in this folder:
 
 An application asks over HTTP, with a token:
 
-  TOKEN=\$(.venv/bin/falaj token create --models '*' --expires 1d | head -n 1)
-  curl -s $endpoint/predict/breast-cancer -H "Authorization: Bearer \$TOKEN" \\
+  ${authority}TOKEN=\$(.venv/bin/falaj token create --models '*' --expires 1d | head -n 1)
+  curl -s$trust $endpoint/predict/breast-cancer -H "Authorization: Bearer \$TOKEN" \\
        -d '{"rows": [{"mean radius": 14.2, "worst texture": 25.1}]}'
 
 Stop it with Ctrl-C. What it has learnt stays in $FALAJ_HOME
@@ -147,7 +163,7 @@ TEXT
 run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
     make_web --dev
-    need_packages libgomp1 curl chromium chromium-driver wrk iproute2
+    need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl
     case " $* " in *' --slow '*) need_packages mmdebstrap ;; esac
     exec .venv/bin/python -m tests "$@"
 }

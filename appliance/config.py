@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
-import ipaddress
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from appliance import addresses
 from appliance.errors import BadInput, FalajError
 
 SYSTEM_HOME = Path("/var/lib/falaj")
@@ -34,7 +34,7 @@ def _port(default: int, help: str) -> Any:
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    host: str = _setting("127.0.0.1", "address the endpoint listens on")
+    host: str = _setting("127.0.0.1", "addresses the endpoint listens on, separated by commas")
     port: int = _port(7601, "port of the endpoint (HTTP)")
     grpc_port: int = _port(7602, "port of the endpoint (gRPC)")
     workers: int = _setting(
@@ -53,12 +53,17 @@ class InferenceSettings:
 
 @dataclass(frozen=True)
 class AdminSettings:
-    host: str = _setting("127.0.0.1", "address the admin page listens on")
+    host: str = _setting("127.0.0.1", "addresses the admin page listens on, separated by commas")
     port: int = _port(7600, "port of the admin page and the management API")
     idle_hours: float = _setting(
         8.0, "hours without use after which somebody has to sign in again", 0.01, 8760
     )
     session_days: float = _setting(7.0, "days after which somebody has to sign in again", 0.01, 365)
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    names: str = _setting("", "further names and addresses that the certificate is for, separated by commas")
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class DataSettings:
 SECTIONS: dict[str, type[Any]] = {
     "inference": InferenceSettings,
     "admin": AdminSettings,
+    "tls": TlsSettings,
     "worker": WorkerSettings,
     "jobs": JobSettings,
     "training": TrainingSettings,
@@ -113,6 +119,7 @@ class Config:
     home: Path
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -152,7 +159,7 @@ def find_home(told: str | None = None) -> Path:
 def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read the settings that hold for the appliance whose data lives in `home`.
 
-    Raises BadInput for an unknown section or key, a value of the wrong type, or an unsafe address.
+    Raises BadInput for an unknown section or key, a value of the wrong type, or what is no address.
     """
     given: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     try:
@@ -171,8 +178,9 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
             "jobs.heartbeat must be at most half of jobs.lease.",
             f"They are {config.jobs.heartbeat:g} and {config.jobs.lease:g} seconds: mend one in falaj.toml.",
         )
-    for section, host in (("inference", config.inference.host), ("admin", config.admin.host)):
-        _check_address(section, host)
+    _told("inference.host", "127.0.0.1", addresses.hosts, config.inference.host)
+    _told("admin.host", "127.0.0.1", addresses.hosts, config.admin.host)
+    _told("tls.names", "falaj.lan, 192.168.1.20", addresses.names, config.tls.names)
     return config
 
 
@@ -230,16 +238,11 @@ def _nearest(word: str, known: Mapping[str, Any]) -> str:
     return f"Did you mean '{close[0]}'? Known: {', '.join(known)}."
 
 
-def _check_address(section: str, host: str) -> None:
+def _told(setting: str, example: str, read: Callable[[str], Any], value: str) -> None:
+    """Read a setting that lists addresses; what is wrong with it is told with an example."""
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        read(value)
     except ValueError as error:
         raise BadInput(
-            f"The setting '{section}.host' is not an address: {host!r}.",
-            f'Set {section}.host = "127.0.0.1" in falaj.toml.',
+            f"The setting '{setting}' {error}.", f'For example: {setting} = "{example}" in falaj.toml.'
         ) from error
-    if not loopback:
-        raise BadInput(
-            f"{section}.host = {host!r} would answer other machines without encryption (TLS).",
-            f'Set {section}.host = "127.0.0.1" in falaj.toml; TLS for other addresses is not built yet.',
-        )

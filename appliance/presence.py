@@ -22,7 +22,7 @@ _LOOK = 0.005
 
 
 def announce(run_dir: Path, role: str, body: Row) -> None:
-    """Say what this process does now. Roles: inference-worker, tokens, admin, worker."""
+    """Say what this process does now. Roles: inference-worker, tokens, tls, admin, worker."""
     folder = run_dir / "presence"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{role}.{os.getpid()}.json"
@@ -86,7 +86,7 @@ def clear(run_dir: Path) -> None:
     """Remove what this appliance keeps in its run folder; it has stopped."""
     for name in ("presence", "jobs"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("generation", "local.token", "falaj.sock"):
+    for name in ("generation", "local.token", "falaj.sock", "tls.pem"):
         (run_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         run_dir.rmdir()

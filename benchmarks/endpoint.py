@@ -27,6 +27,7 @@ import orjson
 from onnx import TensorProto, helper, numpy_helper
 
 from appliance.config import InferenceSettings
+from appliance.daemon.listener import Listener
 from appliance.daemon.rsgi import serve_rsgi
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
@@ -105,14 +106,14 @@ def serve(name: str, profile: str) -> None:
     sock = socket.create_server(("127.0.0.1", 0))
     print(sock.getsockname()[1], flush=True)
     if not profile:
-        serve_rsgi(HANDLERS[name](), sock, 1024)
+        serve_rsgi(HANDLERS[name](), [Listener(sock)], 1024)
         return
     import cProfile
 
     profiler = cProfile.Profile()
     app = HANDLERS[name]()
     profiler.enable()
-    serve_rsgi(app, sock, 1024)
+    serve_rsgi(app, [Listener(sock)], 1024)
     profiler.disable()
     profiler.dump_stats(profile)
 

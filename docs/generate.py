@@ -1,20 +1,24 @@
 """Write the pages that are made from the code: `python -m docs.generate [--check]`.
 
-docs/cli.md comes from the click commands, docs/settings.md from the table in appliance/config.py. With
-`--check` nothing is written; the exit status is 1 when a page is not what the code says.
+docs/cli.md comes from the click commands, docs/settings.md from the table in appliance/config.py, docs/api.md
+from the routes of the management API, docs/permissions.md from the table of roles. With `--check` nothing is
+written; the exit status is 1 when a page is not what the code says.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from appliance.api.routes import ROUTES
 from appliance.cli import main as falaj
 from appliance.config import settings
+from appliance.security.roles import FOR_PEOPLE, MEANING, PERMISSIONS, may
 
 DOCS = Path(__file__).resolve().parent
 EVERYWHERE = {"as_json", "help"}  # options that all commands have: said once, at the top
@@ -55,8 +59,8 @@ max_body_mb = 8
 - Without a `falaj.toml` in the data directory, `/etc/falaj/falaj.toml` is read.
 - A variable of the environment, named in the tables, counts more than the file.
 - A section or setting that does not exist is refused, and the nearest name is told.
-- Only addresses of this machine (`127.0.0.1`, `::1`) are accepted as a `host`: encryption for others (TLS)
-  is not built yet.
+- A `host` may name several addresses. On this machine's own (`127.0.0.1`, `::1`) plain HTTP is spoken, on any
+  other TLS; `0.0.0.0` or `::` means all of them, with TLS. See [the network](network.md).
 - gRPC is not built yet: nothing listens on `inference.grpc_port`.
 - Where the data directory is, is no setting: see [the falaj command](cli.md). `FALAJ_RUN_DIR` moves the
   folder in memory (sockets and signs of life), which otherwise is `falaj-...` in `/dev/shm`.
@@ -117,7 +121,90 @@ def settings_page() -> str:
     return "".join(parts)
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "settings.md": settings_page}
+API_HEAD = """\
+# The management API
+
+<!-- Made from the code by `python -m docs.generate`; change the code, not this page. -->
+
+Everything that the admin page does, a program can do: JSON over HTTP, under `/api/v1` on the admin port
+(7600), through the
+same functions and with the same permissions. `/api/v1/openapi.json` is the whole of it as OpenAPI 3.1.
+
+A program shows a token that was made for a role, as `Authorization: Bearer TOKEN` or `X-Api-Key: TOKEN`:
+
+```sh
+TOKEN=$(falaj token create --role operator --name notebook | head -n 1)
+curl -s http://127.0.0.1:7600/api/v1/models -H "Authorization: Bearer $TOKEN"
+curl -s http://127.0.0.1:7600/api/v1/datasets -H "Authorization: Bearer $TOKEN" \\
+     -F name=customers -F file=@customers.csv
+curl -s http://127.0.0.1:7600/api/v1/predictions -H "Authorization: Bearer $TOKEN" \\
+     -d '{"model": "churn", "rows": [{"tenure": 3, "contract": "Month-to-month"}]}'
+```
+
+- Long work answers 202 with `{"job": ...}`; ask `/api/v1/jobs/JOB` until its `state` is `succeeded`,
+  `failed` or `cancelled`.
+- A table comes as a form (`multipart/form-data`) whose last field is the file. `options` holds the import's
+  options as JSON.
+- An error is `{"error": ..., "hint": ...}` with the status that [errors](errors.md) explains.
+- A browser's session works too: then every change carries the session's token in the header `X-CSRF-Token`
+  (`GET /api/v1/session` tells it).
+- `MODEL` and `DATASET` are names; `NAME:2` is version 2 of it. Who may do what:
+  [permissions](permissions.md).
+
+| request | what |
+|---|---|
+| `POST /api/v1/setup` | Make the first user, with the set-up code |
+| `POST /api/v1/session` | Sign in with a name and a password |
+| `GET /api/v1/session` | Who is calling, in which role |
+| `DELETE /api/v1/session` | Sign out |
+| `POST /api/v1/datasets` | Import a table; the job's id |
+"""
+
+PERMISSIONS_HEAD = """\
+# Who may do what
+
+<!-- Made from the code by `python -m docs.generate`; change the code, not this page. -->
+
+One table, checked at every door: the admin page, the management API and the command line. What is not in it
+is
+allowed to nobody. Whoever works on the server itself, as the owner of the data directory or as root, may do
+all of it with
+the `falaj` command.
+
+"""
+
+
+def api_page() -> str:
+    """docs/api.md."""
+    rows = [f"| `{one.method} /api/v1{shown(one.path)}` | {one.summary} |\n" for one in ROUTES]
+    return API_HEAD + "".join(rows)
+
+
+def shown(path: str) -> str:
+    """A route's path as the pages write it: arguments in capitals."""
+    return "".join(
+        piece.upper() if piece.startswith("{") else piece for piece in re.split(r"({\w+})", path)
+    ).translate({ord("{"): None, ord("}"): None})
+
+
+def permissions_page() -> str:
+    """docs/permissions.md."""
+    parts = [PERMISSIONS_HEAD, "| role | |\n|---|---|\n"]
+    parts += [f"| {role.value} | {MEANING[role]} |\n" for role in FOR_PEOPLE]
+    parts.append("\n| verb | " + " | ".join(role.value for role in FOR_PEOPLE) + " |\n")
+    parts.append("|---" * (len(FOR_PEOPLE) + 1) + "|\n")
+    for verb in PERMISSIONS:
+        marks = " | ".join("yes" if may(role, verb) else "" for role in FOR_PEOPLE)
+        parts.append(f"| `{verb}` | {marks} |\n")
+    return "".join(parts)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "settings.md": settings_page,
+    "api.md": api_page,
+    "permissions.md": permissions_page,
+}
 
 
 def main() -> int:

@@ -21,11 +21,14 @@ class Advice:
 
 def advise(
     status: dict[str, Any],
-    datasets: list[dict[str, Any]],
     models: list[dict[str, Any]],
     jobs: list[dict[str, Any]],
+    tokens: int | None = None,
 ) -> Advice:
-    """Trouble first, then the next step on the road from a table to answers."""
+    """Trouble first, then the next step on the road from a table to answers.
+
+    `tokens`: how many programs may ask, or None for somebody who can't make a token.
+    """
     missing = [name for name, role in status["roles"].items() if not role["ready"]]
     lost = status["roles"]["inference"]["lost"]
     if missing:
@@ -45,17 +48,20 @@ def advise(
         return Advice(
             "warn", _("The appliance runs, but the last job failed."), more, href, _("See what happened")
         )
-    return _next_step(datasets, models)
+    return _next_step(status["datasets"], models, tokens)
 
 
-def _next_step(datasets: list[dict[str, Any]], models: list[dict[str, Any]]) -> Advice:
+def _next_step(datasets: int, models: list[dict[str, Any]], tokens: int | None) -> Advice:
     answering = sum(1 for model in models if model["live"])
     if answering:
         sentence = ngettext(
             "All is well. One model answers.", "All is well. %(count)d models answer.", answering
         ) % {"count": answering}
+        if tokens == 0:
+            more = _("Your programs can ask it once they have a token.")
+            return Advice("good", sentence, more, "/tokens#make", _("Let a program ask"))
         return Advice("good", sentence)
-    if not datasets:
+    if not datasets and not models:
         more = _("Bring in a table of yours, for example last year's customers with who left.")
         return Advice(
             "good", _("All is well. Nothing is here yet."), more, "/datasets#add", _("Bring in a table")

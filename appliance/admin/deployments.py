@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, request
 
 from appliance.admin import words
-from appliance.admin.rendering import _, act, ask, page
+from appliance.admin.rendering import _, act, ask, go, page
 from appliance.doors import access
 
 blueprint = Blueprint("deployments", __name__)
@@ -47,7 +47,11 @@ def deploy() -> Any:
 @blueprint.post("/deployments/<model>/rollback")
 @access.needs("rollback")
 def rollback(model: str) -> Any:
+    """Back to the version that the button named: a page that is out of date must not roll forward again."""
     here = f"/deployments/{model}"
+    history = ask("deployment.show", model=model)["history"]
+    if request.form.get("to", type=int) != _before({model: history})[model]:
+        return go(here, "bad", _("Nothing was done: it has changed since you loaded the page. Look again."))
     return act("rollback", _("%s: the version before answers again.") % model, here, here, model=model)
 
 

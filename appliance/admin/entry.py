@@ -91,4 +91,4 @@ def _inside(to: str) -> str:
 
 def _count(error: FalajError) -> None:
     if error.status in (401, 403, 429):
-        site().refusals.add(f"address:{request.remote_addr}", error.status)
+        site().refusals.add(f"address:{request.remote_addr}", error.status, getattr(error, "about", ""))

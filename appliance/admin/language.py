@@ -19,6 +19,11 @@ def _(message: str) -> str:
     return translations.gettext(message)
 
 
+def N_(message: str) -> str:
+    """Marks a message for the catalogue where it stands; `_` translates it where it is shown."""
+    return message
+
+
 def ngettext(one: str, many: str, count: int) -> str:
     return translations.ngettext(one, many, count)
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.admin.language import _
+from appliance.admin.language import N_, _
 from appliance.security.roles import Caller, may
 
 # address, label, icon, the verb that it is for
-_PAGES = (
-    ("/", "Overview", "home", "status"),
-    ("/datasets", "Data", "data", "dataset.ls"),
-    ("/train", "Train", "train", "train"),
-    ("/models", "Models", "model", "model.ls"),
-    ("/deployments", "In use", "deploy", "deployment.ls"),
-    ("/jobs", "Jobs", "jobs", "job.ls"),
-    ("/audit", "Records", "audit", "audit.ls"),
-    ("/users", "People", "user", "user.ls"),
-    ("/tokens", "Programs", "key", "token.ls"),
-    ("/network", "Network", "network", "certificate.show"),
-    ("/checks", "Checks", "settings", "doctor"),
-    ("/account", "My account", "user", "account.password"),
+PAGES = (
+    ("/", N_("Overview"), "home", "status"),
+    ("/datasets", N_("Data"), "data", "dataset.ls"),
+    ("/train", N_("Train"), "train", "train"),
+    ("/models", N_("Models"), "model", "model.ls"),
+    ("/deployments", N_("In use"), "deploy", "deployment.ls"),
+    ("/jobs", N_("Jobs"), "jobs", "job.ls"),
+    ("/audit", N_("Records"), "audit", "audit.ls"),
+    ("/users", N_("People"), "user", "user.ls"),
+    ("/tokens", N_("Programs"), "key", "token.ls"),
+    ("/network", N_("Network"), "network", "certificate.show"),
+    ("/checks", N_("Checks"), "settings", "doctor"),
+    ("/account", N_("My account"), "user", "account.password"),
 )
 
 
@@ -28,7 +28,7 @@ def navigation(caller: Caller, path: str) -> list[dict[str, Any]]:
     """The entries for this caller; the one of this page is marked."""
     return [
         {"href": href, "label": _(label), "icon": icon, "current": _is_here(href, path)}
-        for href, label, icon, verb in _PAGES
+        for href, label, icon, verb in PAGES
         if may(caller.role, verb)
     ]
 

@@ -18,7 +18,7 @@ blueprint = Blueprint("network", __name__)
 @blueprint.get("/network")
 @access.needs("certificate.show")
 def network() -> Any:
-    return page("network.html", found=ask("certificate.show"), health=ask("status"))
+    return page("network.html", found=ask("certificate.show"))
 
 
 @blueprint.get("/ca.crt")
@@ -35,7 +35,7 @@ def authority() -> Any:
 @blueprint.post("/network/renew")
 @access.needs("certificate.renew")
 def renew() -> Any:
-    told = _("A new certificate is served within a minute.")
+    told = _("A new certificate is shown.")
     new = request.form.get("new_authority") == "yes"
     return act("certificate.renew", told, "/network", "/network", new_authority=new)
 
@@ -43,7 +43,7 @@ def renew() -> Any:
 @blueprint.post("/network/use")
 @access.needs("certificate.use")
 def use() -> Any:
-    told = _("Your certificate is served within a minute.")
+    told = _("Your certificate is shown.")
     pair = {name: request.form.get(name, "") for name in ("certificate", "key")}
     return act("certificate.use", told, "/network", "/network", **pair)
 
@@ -51,5 +51,5 @@ def use() -> Any:
 @blueprint.post("/network/forget")
 @access.needs("certificate.forget")
 def forget() -> Any:
-    told = _("The appliance's own certificate is served again within a minute.")
+    told = _("The own certificate is shown again.")
     return act("certificate.forget", told, "/network", "/network")

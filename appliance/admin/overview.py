@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from appliance.admin.advice import advise
-from appliance.admin.rendering import ask, page
+from appliance.admin.rendering import ask, can, page
 from appliance.doors import access
 
 blueprint = Blueprint("overview", __name__)
@@ -27,11 +27,12 @@ def now() -> Any:
 
 
 def _now() -> dict[str, Any]:
-    status, datasets, models, jobs = ask("status"), ask("dataset.ls"), ask("model.ls"), ask("job.ls")
+    status, models, jobs = ask("status"), ask("model.ls"), ask("job.ls")
+    tokens = len(ask("token.ls")) if can("token.create") else None
     return {
-        "advice": advise(status, datasets, models, jobs),
+        "advice": advise(status, models, jobs, tokens),
         "health": status,
-        "datasets": len({one["dataset"] for one in datasets}),
+        "datasets": status["datasets"],
         "models": models,
         "answering": [model for model in models if model["live"]],
         "running": [job for job in jobs if job["state"] in ("queued", "running")],

@@ -16,6 +16,7 @@ from jinja2 import FileSystemLoader
 from werkzeug.wrappers import Response
 
 from appliance import __version__
+from appliance.admin import words
 from appliance.admin.assets import asset
 from appliance.admin.language import LANGUAGE, WEB, _, direction, translations
 from appliance.admin.navigation import navigation
@@ -144,6 +145,8 @@ def _context() -> dict[str, Any]:
         "version": __version__,
         "can": can,
         "plain_hint": plain_hint,
+        "who": words.who,
+        "deed": words.deed,
     }
 
 

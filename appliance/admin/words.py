@@ -47,6 +47,59 @@ def verdict(word: str) -> Badge:
     }[word]
 
 
+def who(actor: str) -> str:
+    """Somebody as the audit chain names them, in words."""
+    kind, _colon, name = actor.partition(":")
+    told = {
+        "user": "%s",
+        "cli": _("%s, at the server"),
+        "token": _("program %s"),
+        "address": _("somebody at %s"),
+        "account": _("account %s of the server"),
+    }.get(kind)
+    if told is not None and name:
+        return told % name
+    return {"system": _("the appliance"), "setup": _("the set-up"), "cli": _("the server")}.get(actor, actor)
+
+
+def deed(action: str) -> str:
+    """An action of the audit chain in words; its own name where there are none."""
+    return {
+        "appliance.create": _("the appliance was made"),
+        "access.refused": _("was refused"),
+        "audit.export": _("took the records out"),
+        "certificate.authority": _("a new authority was made"),
+        "certificate.forget": _("went back to the own certificate"),
+        "certificate.issue": _("a certificate was made"),
+        "certificate.use": _("brought a certificate"),
+        "dataset.add": _("a table came in"),
+        "dataset.remove": _("removed a table"),
+        "deployment.begin": _("began to put a version to use"),
+        "deployment.fail": _("a version could not be used"),
+        "deployment.retire": _("stopped a model's answers"),
+        "deployment.switch": _("put a version to use"),
+        "job.add": _("asked for a job"),
+        "job.cancel": _("stopped a job"),
+        "job.cancelled": _("a job was stopped"),
+        "job.failed": _("a job failed"),
+        "model.approve": _("allowed a refused version"),
+        "model.export": _("took a model out"),
+        "model.register": _("a model was trained"),
+        "model.remove": _("removed a version"),
+        "session.begin": _("signed in"),
+        "session.end": _("a session was ended"),
+        "setup.code": _("a set-up code was made"),
+        "setup.done": _("set the appliance up"),
+        "token.create": _("made a token"),
+        "token.revoke": _("ended a token"),
+        "user.add": _("added somebody"),
+        "user.password": _("changed the own password"),
+        "user.remove": _("removed somebody"),
+        "user.reset": _("gave a new one-time password"),
+        "user.role": _("changed a role"),
+    }.get(action, action)
+
+
 def task(word: str) -> str:
     return {
         "binary": _("yes or no"),

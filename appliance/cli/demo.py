@@ -23,6 +23,7 @@ import click
 from sklearn import datasets
 
 from appliance.cli.edge import Edge, table
+from appliance.security.trust import trusting
 
 PREDICTIONS = 2000
 _CONNECTIONS = 4
@@ -146,11 +147,11 @@ class Asked:
 
 def _ask(edge: Edge, example: Example, token: str, count: int) -> Asked:
     """Send one row a request over a few kept-alive connections."""
-    address = urlsplit(edge.call("status")["roles"]["inference"]["address"]).netloc
+    connect = _door(edge)
     pairs = list(islice(cycle(zip(example.rows, example.answers, strict=True)), count))
 
     def ask_some(part: list[tuple[dict[str, Any], Any]]) -> tuple[int, int]:
-        connection = http.client.HTTPConnection(address, timeout=30)
+        connection = connect()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         failed = right = 0
         for row, answer in part:
@@ -170,3 +171,12 @@ def _ask(edge: Edge, example: Example, token: str, count: int) -> Asked:
         outcomes = list(threads.map(ask_some, [pairs[i::_CONNECTIONS] for i in range(_CONNECTIONS)]))
     failed, right = sum(pair[0] for pair in outcomes), sum(pair[1] for pair in outcomes)
     return Asked(count, failed, right / max(1, count - failed))
+
+
+def _door(edge: Edge) -> Callable[[], http.client.HTTPConnection]:
+    """How to connect to the endpoint: by TLS only where it speaks nothing else on this machine."""
+    address = urlsplit(edge.call("status")["roles"]["inference"]["address"])
+    if address.scheme == "http":
+        return lambda: http.client.HTTPConnection(address.netloc, timeout=30)
+    context = trusting(edge.call("certificate.show")["trust"])
+    return lambda: http.client.HTTPSConnection(address.netloc, timeout=30, context=context)

@@ -33,7 +33,9 @@ def status(edge: Edge) -> None:
     lines = ["All is well." if well else "Not everything is well; see: falaj doctor", ""]
     for name, role in found["roles"].items():
         mark = "ready" if role["ready"] else "NOT READY"
-        lines.append(f"{name:<10} {mark:<10} {role.get('address', '')}".rstrip())
+        links = role.get("addresses") or [""]
+        lines.append(f"{name:<10} {mark:<10} {links[0]}".rstrip())
+        lines += [f"{'':<21} {link}" for link in links[1:]]
     served = found["roles"]["inference"]["serving"]
     lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
@@ -51,9 +53,9 @@ def doctor(edge: Edge) -> None:
         checks = perform(open_app(edge.home), Call("doctor", SYSTEM))
     lines = []
     for check in checks:
-        lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<10} {check['detail']}")
+        lines.append(f"{'ok  ' if check['ok'] else 'BAD '} {check['check']:<11} {check['detail']}")
         if check["fix"]:
-            lines.append(f"     {'':<10} -> {check['fix']}")
+            lines.append(f"     {'':<11} -> {check['fix']}")
     edge.done(checks, "\n".join(lines))
     if not all(check["ok"] for check in checks):
         sys.exit(1)

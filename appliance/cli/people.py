@@ -28,7 +28,10 @@ def token() -> None:
 def token_create(
     edge: Edge, models: str | None, role: str | None, expires: str | None, name: str | None
 ) -> None:
-    """Make a token, which is shown once, for one or more models, or for a role on the management API."""
+    """Make a token, which is shown once.
+
+    It is for one or more models, for a role on the management API, or for both.
+    """
     wanted = [one.strip() for one in (models or "").split(",") if one.strip()]
     made = edge.call("token.create", models=wanted, role=role, expires=expires, name=name)
     goals = ["every model" if "*" in made["models"] else ", ".join(made["models"])] if wanted else []

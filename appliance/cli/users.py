@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import click
 
-from appliance import config
 from appliance.app import open_app
 from appliance.cli.edge import Edge, table, with_edge
 from appliance.errors import Unavailable
@@ -21,21 +17,16 @@ _ROLES = click.Choice([role.value for role in FOR_PEOPLE])
 @click.command("setup-code")
 @with_edge
 def setup_code(edge: Edge) -> None:
-    """Make a new one-time code to set the admin page up. Works also when nothing runs."""
+    """Make a new set-up code for the admin page.
+
+    Works also when nothing runs, until somebody is set up.
+    """
     try:
         made = edge.call("setup.code")
     except Unavailable:
         made = perform(open_app(edge.home), Call("setup.code", Caller("cli", Role.OWNER)))
-    edge.done(made, f"{made['code']}\n{how_to_use(edge.home, made)}")
-
-
-def how_to_use(home: Path, made: dict[str, Any]) -> str:
-    """What to do with a set-up code, in one line."""
-    settings = config.load(home).admin
-    return (
-        f"Open http://{settings.host}:{settings.port}/setup and type it there"
-        f" within {made['minutes']} minutes; {made['tries']} tries."
-    )
+    told = f"Open {made['open']} and type it there within {made['minutes']} minutes; {made['tries']} tries."
+    edge.done(made, f"{made['code']}\n{told}")
 
 
 @click.group()
@@ -64,7 +55,7 @@ def user_ls(edge: Edge) -> None:
 @click.option("--role", type=_ROLES, required=True, help="What they may do; see: falaj role ls")
 @with_edge
 def user_add(edge: Edge, name: str, role: str) -> None:
-    """Add a user; prints a one-time password for their first sign-in."""
+    """Add a user; prints a one-time password."""
     made = edge.call("user.add", name=name, role=role)
     edge.done(made, f"{made['password']}\n{_tell(made['user'])}")
 
@@ -74,7 +65,7 @@ def user_add(edge: Edge, name: str, role: str) -> None:
 @click.argument("role", type=_ROLES)
 @with_edge
 def user_role(edge: Edge, name: str, role: str) -> None:
-    """Give a user another role. It holds from their next click on."""
+    """Give a user another role."""
     made = edge.call("user.role", user=name, role=role)
     edge.done(made, f"{made['user']} is {made['role']} now.")
 
@@ -83,7 +74,10 @@ def user_role(edge: Edge, name: str, role: str) -> None:
 @click.argument("name")
 @with_edge
 def user_reset(edge: Edge, name: str) -> None:
-    """Give a user who forgot theirs a new one-time password, and end their sessions."""
+    """Give a user a new one-time password.
+
+    For somebody who forgot theirs. All their sessions end.
+    """
     made = edge.call("user.reset", user=name)
     edge.done(made, f"{made['password']}\n{_tell(made['user'])}")
 

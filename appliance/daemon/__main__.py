@@ -1,4 +1,4 @@
-"""`python -m appliance.daemon ROLE --home DIR [--fd N]`: how units and the supervisor start a role."""
+"""`python -m appliance.daemon ROLE --home DIR [--fd N]...`: how units and the supervisor start a role."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="falaj-role")
     parser.add_argument("role", choices=["run", "inference", "inference-worker", "admin", "worker"])
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--fd", type=int)
+    parser.add_argument("--fd", type=int, action="append", default=[])
     told = parser.parse_args()
     roles.start_as_child()
-    listening = sockets.adopt(told.fd) if told.fd is not None else sockets.from_systemd().get(told.role)
+    listening = [sockets.adopt(fd) for fd in told.fd] or sockets.from_systemd().get(told.role, [])
     try:
         match told.role:
             case "run":
                 supervisor.run(told.home)
             case "inference":
                 roles.inference(told.home, listening)
-            case "inference-worker" if listening is not None:
+            case "inference-worker" if listening:
                 roles.inference_worker(told.home, listening)
             case "admin":
                 roles.admin(told.home, listening)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +36,12 @@ class Child:
     started: float = 0.0
     pause: float = _FIRST_PAUSE
     due: float = 0.0
+
+    @classmethod
+    def on_sockets(cls, name: str, role: str, made: Sequence[socket.socket]) -> Child:
+        """A role that answers on sockets of this process."""
+        fds = tuple(sock.fileno() for sock in made)
+        return cls(name, [role, *(word for fd in fds for word in ("--fd", str(fd)))], fds)
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Flask behind granian's RSGI: a small adapter, so that both ports are served the same way.
 
-granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here bodies
-are read on the event loop, under a deadline and a memory budget, before a thread is taken. Only a large
-upload flows to the thread as it reads, which it does once its sender was let in; one that goes silent is
-cut off.
+granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here small
+bodies are read on the event loop, under a deadline and a memory budget, before a thread is taken; larger
+ones, and uploads whose length isn't told, flow to the thread as it reads, and a sender that goes silent is
+cut off. What reads those has asked first who is calling.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ log = logging.getLogger(__name__)
 
 THREADS = 16
 MOST_WAITING = 128  # requests that have arrived and are not answered yet; one more is answered 429
-SMALL = 1 << 20  # bytes of an upload that is read before a thread is taken
-LARGEST = 32 << 20  # bytes of a body that is no upload
-SECONDS = 10.0  # that a body which is read first may take
-SILENCE = 30.0  # seconds that an upload may pause
+SMALL = 1 << 20  # bytes of a body that is read before a thread is taken
+SECONDS = 10.0  # that such a body may take
+SILENCE = 30.0  # seconds that a larger body may pause
 _JSON = ("content-type", "application/json")
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -37,11 +36,11 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Front:
     """An RSGI application around a WSGI one. `takes_upload` tells by method and path what may flow."""
 
-    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool], largest: int = LARGEST) -> None:
+    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool]) -> None:
         self._wsgi = wsgi
         self._takes_upload = takes_upload
         self._waiting = 0
-        self._bodies = BodyReader(SECONDS, largest)
+        self._bodies = BodyReader(SECONDS, SMALL)
         self._pool: ThreadPoolExecutor | None = None
         self._sweep: asyncio.Task[None] | None = None
 
@@ -72,21 +71,20 @@ class Front:
         loop = asyncio.get_running_loop()
         length = scope.headers.get("content-length")
         chunked = scope.headers.get("transfer-encoding") is not None
-        large = chunked or (length is not None and length.isdecimal() and int(length[:20]) > SMALL)
-        stream: io.RawIOBase | io.BytesIO
-        held = 0
-        if large and self._takes_upload(scope.method, scope.path):
+        large = length is not None and length.isdecimal() and int(length[:20]) > SMALL
+        if large or (chunked and self._takes_upload(scope.method, scope.path)):
             stream = _Stream(proto, loop)
-        elif length is None and not chunked:
-            stream = io.BytesIO()
-        else:
-            body = await self._bodies.read(proto, None if chunked else length, perf_counter())
-            held = len(body)
-            stream = io.BytesIO(body)
+            status, headers, answer = await self._in_a_thread(loop, environ(scope, stream))
+            if not stream.ended:  # refused before it was read: nobody wants the rest
+                headers.append(("connection", "close"))
+            return status, headers, answer
+        body = b""
+        if length is not None or chunked:
+            body = await self._bodies.read(proto, length, perf_counter())
         try:
-            return await self._in_a_thread(loop, environ(scope, stream))
+            return await self._in_a_thread(loop, environ(scope, io.BytesIO(body)))
         finally:
-            self._bodies.release(held)
+            self._bodies.release(len(body))
 
     async def _in_a_thread(
         self, loop: asyncio.AbstractEventLoop, environment: dict[str, Any]
@@ -125,13 +123,13 @@ class _Stream(io.RawIOBase):
         self._pieces = aiter(proto)
         self._loop = loop
         self._rest = b""
-        self._ended = False
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._rest and not self._ended:
+        while not self._rest and not self.ended:
             self._rest = self._next()
         taken = self._rest[: len(buffer)]
         buffer[: len(taken)] = taken
@@ -151,7 +149,7 @@ class _Stream(io.RawIOBase):
         except Exception as error:  # the server's own classes for a broken connection
             raise BodyTooSlow("The upload broke off.", "Send it again.") from error
         if piece is None:
-            self._ended = True
+            self.ended = True
             return b""
         return piece
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import socket
+import time
 
 from appliance import admin, api
 from appliance.app import App
 from appliance.doors.site import Site, build
+from appliance.security.names import of_this_machine
+
+_FRESH = 10.0  # seconds; a name that was just added to the machine is known this soon
 
 
 def management(app: App) -> Site:
     """The site as the admin role serves it."""
-    site = build(app, [api.blueprint, *admin.BLUEPRINTS], own_names, admin.error_page)
+    names = _OwnNames(app.home.config.tls.names)
+    site = build(app, [api.blueprint, *admin.BLUEPRINTS], names, admin.error_page)
     admin.install(site)
     return site
 
 
-def own_names() -> set[str]:
-    """The names that this machine answers to."""
-    host = socket.gethostname().lower()
-    return {"localhost", host, f"{host.partition('.')[0]}.local"}
+class _OwnNames:
+    """The names that this machine answers to, looked up now and then."""
+
+    def __init__(self, more: str) -> None:
+        self._more = more
+        self._known: set[str] = set()
+        self._looked = float("-inf")
+
+    def __call__(self) -> set[str]:
+        if time.monotonic() - self._looked > _FRESH:
+            self._known = set(of_this_machine(self._more).dns)
+            self._looked = time.monotonic()
+        return self._known

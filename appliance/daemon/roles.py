@@ -31,32 +31,32 @@ from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.process import die_with_parent
 from appliance.rollout import controller
-from appliance.security import refusals
+from appliance.security import certificates
 from appliance.security.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 _RECONCILE = 2.0
 _SWEEP = 600.0
+_CERTIFICATE = 10.0  # an address that the network has just given out is covered this soon
 _YOUNG = 3600.0  # an upload is sealed before its job's row is there
 _PAGE_DRAIN = 10.0
 _WORK_MODULE = "appliance.work"
 
 
-def inference(home: Path, listening: socket.socket | None) -> None:
-    """The endpoint: makes or adopts its socket and keeps the worker processes running. Stays small."""
+def inference(home: Path, listening: list[socket.socket]) -> None:
+    """The endpoint: makes or adopts its sockets and keeps the worker processes running. Stays small."""
     settings = config.load(home)
-    made = listening or sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
-    made.set_inheritable(True)
-    arguments = ["inference-worker", "--fd", str(made.fileno())]
+    made = listening or sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
     family = Family(home)
     for number in range(settings.inference_workers):
-        family.children.append(Child(f"inference worker {number + 1}", arguments, (made.fileno(),)))
+        family.children.append(Child.on_sockets(f"inference worker {number + 1}", "inference-worker", made))
     family.run(stop_after=settings.inference.drain_seconds + 5.0)
 
 
-def inference_worker(home: Path, listening: socket.socket) -> None:
+def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     """One process that answers predictions."""
+    from appliance.daemon.listener import listeners
     from appliance.daemon.rsgi import serve_rsgi
     from appliance.inference.doorkeeper import Doorkeeper
     from appliance.inference.endpoint import Endpoint
@@ -67,7 +67,13 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
     plane = Plane()
     doorkeeper = Doorkeeper(opened)
     replica = Replica(opened, plane, lambda: endpoint.failed)
-    endpoint = Endpoint(plane, doorkeeper.authorise, opened.config.inference, lambda: replica.ready)
+    endpoint = Endpoint(
+        plane,
+        doorkeeper.authorise,
+        opened.config.inference,
+        lambda: replica.ready,
+        on_refused=doorkeeper.refused,
+    )
 
     def stop_taking() -> None:
         endpoint.draining = True
@@ -78,7 +84,7 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
     try:
         serve_rsgi(
             endpoint,
-            listening,
+            listeners(opened, listening),
             sockets.BACKLOG,
             drain_seconds=opened.config.inference.drain_seconds,
             on_stop=stop_taking,
@@ -88,16 +94,17 @@ def inference_worker(home: Path, listening: socket.socket) -> None:
         doorkeeper.stop()
 
 
-def admin(home: Path, listening: socket.socket | None) -> None:
+def admin(home: Path, listening: list[socket.socket]) -> None:
     """The management side: the CLI's local socket and the HTTP port of the admin page."""
     from appliance.daemon.front import Front
+    from appliance.daemon.listener import listeners
     from appliance.daemon.management import management
     from appliance.daemon.rsgi import serve_rsgi
 
     app = open_app(home)
     site = management(app)
     settings = app.home.config.admin
-    made = listening or sockets.listen(settings.host, settings.port, "admin.port")
+    made = listening or sockets.listen_all(settings.host, settings.port, "admin.port")
     controller.reconcile(app.home)
     local = LocalServer(app)
     threading.Thread(target=local.serve_forever, name="falaj-local", daemon=True).start()
@@ -106,12 +113,12 @@ def admin(home: Path, listening: socket.socket | None) -> None:
     ).start()
     try:
         with _present(app.home, "admin"):
-            front = Front(site.wsgi_app, site.takes_upload, site.config["MAX_CONTENT_LENGTH"])
-            serve_rsgi(front, made, sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
+            front = Front(site.wsgi_app, site.takes_upload)
+            serve_rsgi(front, listeners(app.home, made), sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
     finally:
         local.shutdown()
         for one in (site.refusals, local.refusals):
-            one.flush()
+            one.flush(everything=True)
 
 
 def _write_refusals(counts: list[Refusals]) -> None:
@@ -119,7 +126,7 @@ def _write_refusals(counts: list[Refusals]) -> None:
     while True:
         time.sleep(_RECONCILE)
         for one in counts:
-            one.flush(time.monotonic() - refusals.SPAN)
+            one.flush()
 
 
 def worker(home: Path) -> None:
@@ -161,8 +168,11 @@ def _share_of_memory(jobs: int) -> int:
 
 def _rounds(home: Home, jobs: queue.Queue) -> None:
     """Wake what waits (messages get lost), take back what was abandoned, sweep what nobody owns."""
-    swept = float("-inf")
+    swept = tended = float("-inf")
     while True:
+        if time.monotonic() - tended > _CERTIFICATE:
+            _tend_certificate(home)
+            tended = time.monotonic()
         try:
             ledger.reconcile(home.registry)
             if jobs.is_empty():
@@ -177,6 +187,16 @@ def _rounds(home: Home, jobs: queue.Queue) -> None:
         except Exception:
             log.exception("putting things right failed; it is tried again")
         time.sleep(_RECONCILE)
+
+
+def _tend_certificate(home: Home) -> None:
+    """Keep the certificate good: its time runs out, addresses change. The servers follow it by themselves."""
+    try:
+        certificates.tend(home)
+    except FalajError as error:
+        log.warning("the certificate could not be looked after: %s", error.message)
+    except Exception:
+        log.exception("the certificate could not be looked after; it is tried again")
 
 
 def sweep(home: Home) -> int:

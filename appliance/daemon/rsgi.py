@@ -1,127 +1,87 @@
-"""Run granian's RSGI worker in this process, on a listening socket that we own.
+"""Answer requests in this process, on listening sockets that we own, until told to stop.
 
-granian alone binds with SO_REUSEPORT, and two servers then share a port silently; so we bind, and hand it
-the descriptor. That, and one worker without granian's own process supervisor, needs names that granian does
-not document: granian is pinned, and tests/unit/inference/test_rsgi.py watches that they exist and work.
-No other module imports granian for the endpoint.
+One event loop for all of them. A stop takes no new connections and lets running requests end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import signal
-import socket
-import ssl
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvloop
-from granian.http import HTTP1Settings
 
-from appliance.errors import BadInput
+from appliance.daemon.listener import Listener, Station
 
-# granian's private half; its type stubs are behind its code, hence Any
-_core: Any = importlib.import_module("granian._granian")
-_futures: Any = importlib.import_module("granian._futures")
-
-MAX_CONNECTIONS = 4096  # open requests the server hands over at once; our own limit answers 429 long before
-HEADER_MS = 10_000  # a connection that has not sent its headers by then is closed
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Certificate chain and key in PEM files; TLS 1.2 or later, clients need no certificate."""
-
-    certificate: Path
-    key: Path
+_LOOK = 0.25  # seconds between two looks for a new certificate
 
 
 def serve_rsgi(
     app: Any,
-    sock: socket.socket,
+    listeners: Sequence[Listener],
     backlog: int,
-    tls: Tls | None = None,
     *,
     drain_seconds: float = 30.0,
     on_stop: Callable[[], None] | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT, then let running requests end; blocks the main thread.
 
-    `sock` is bound, and stays open. `app` has __rsgi__ and, if it likes, __rsgi_init__(loop) and
-    __rsgi_del__(loop).
+    `app` has __rsgi__ and, if it likes, __rsgi_init__(loop) and __rsgi_del__(loop), which are called once.
     `on_stop` runs on the loop when the signal comes. True when all requests ended within drain_seconds.
+    Raises BadInput when a certificate can't be used.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("serve_rsgi handles signals: call it from the main thread")
-    sock.listen(backlog)
-    sock.setblocking(False)
+    for listener in listeners:
+        if listener.tls is not None:
+            listener.tls.check()  # before any of them answers
+        listener.sock.listen(backlog)
+        listener.sock.setblocking(False)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    ended = asyncio.Event()
-    stop = _core.WorkerSignal()
-    stop.add_cb(lambda: loop.call_soon_threadsafe(ended.set))
-    drained = True
-
-    def give_up() -> None:
-        nonlocal drained
-        drained = False
-        ended.set()
+    stopped = asyncio.Event()
 
     def begin_stop() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         if on_stop is not None:
             on_stop()
-        loop.call_later(drain_seconds, give_up)
-        stop.set()
+        stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, begin_stop)
     if hasattr(app, "__rsgi_init__"):
         app.__rsgi_init__(loop)
-    worker = _core.RSGIWorker(
-        1,  # worker id
-        (None, _core.SocketHolder(sock.fileno(), False, backlog)),
-        None,  # ipc
-        1,  # runtime threads
-        8,  # runtime blocking threads
-        1,  # blocking threads
-        30,  # their idle seconds
-        MAX_CONNECTIONS,
-        "1",  # HTTP/1.1
-        HTTP1Settings(header_read_timeout=HEADER_MS),
-        None,  # HTTP/2
-        False,  # websockets
-        None,  # static files
-        *_tls_arguments(tls),
-        (None, None),  # metrics
-    )
-    # asyncio's tasks, not granian's own: only those can be cancelled when a body does not arrive
-    scheduler = _futures._new_cbscheduler(
-        loop, _futures._future_watcher_wrapper(app.__rsgi__), impl_asyncio=True
-    )
-    worker.serve_str(scheduler, loop, stop)
+    stations = [Station(app, listener, backlog, loop) for listener in listeners]
     try:
-        loop.run_until_complete(ended.wait())
+        return loop.run_until_complete(_serve(stations, stopped, drain_seconds))
     finally:
         if hasattr(app, "__rsgi_del__"):
             app.__rsgi_del__(loop)
-    return drained
 
 
-def _tls_arguments(tls: Tls | None) -> tuple[Any, ...]:
-    """(enabled, certificate, key, password, lowest protocol, ca, crl, verify clients)."""
-    if tls is None:
-        return (False, None, None, None, "tls1.2", None, [], False)
+async def _serve(stations: list[Station], stopped: asyncio.Event, drain_seconds: float) -> bool:
+    for station in stations:
+        station.open()
+    following = asyncio.create_task(_follow(stations))
+    await stopped.wait()
+    following.cancel()
+    for station in stations:
+        station.close()
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise BadInput(
-            f"The certificate {tls.certificate} and its key cannot be used: {error.strerror or error}.",
-            "Check both files, or let the appliance make new ones.",
-        ) from error
-    return (True, str(tls.certificate.resolve()), str(tls.key.resolve()), None, "tls1.2", None, [], False)
+        async with asyncio.timeout(drain_seconds):
+            for station in stations:
+                await station.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _follow(stations: list[Station]) -> None:
+    """Have every station look for a new certificate, for as long as they serve."""
+    while True:
+        await asyncio.sleep(_LOOK)
+        for station in stations:
+            station.look()

@@ -16,11 +16,12 @@ from appliance import config, presence
 from appliance import home as homes
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
-from appliance.errors import Conflict
+from appliance.errors import Conflict, FalajError
 from appliance.home import Home
 from appliance.registry import users
-from appliance.security import setup_code
+from appliance.security import certificates, setup_code
 from appliance.security.local_token import make_local_token
+from appliance.verbs.certificates import page_address
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +32,17 @@ def run(path: Path) -> None:
     lock = _lock(path)
     opened = homes.create(path)
     settings = opened.config
-    endpoint = sockets.listen(settings.inference.host, settings.inference.port, "inference.port")
-    page = sockets.listen(settings.admin.host, settings.admin.port, "admin.port")
+    endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
+    page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")
     make_local_token(opened.run_dir)
-    print_setup_code(opened)
+    _make_certificate(opened, needed=any(map(sockets.needs_tls, [*endpoint, *page])))
+    _print_setup_code(opened)
     opened.registry.close()
     family = Family(path)
     family.children += [
         Child("worker", ["worker"]),
-        Child("admin", ["admin", "--fd", str(page.fileno())], (page.fileno(),)),
-        Child("inference", ["inference", "--fd", str(endpoint.fileno())], (endpoint.fileno(),)),
+        Child.on_sockets("admin", "admin", page),
+        Child.on_sockets("inference", "inference", endpoint),
     ]
     log.info("Falaj runs from %s; stop it with Ctrl-C", path)
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
@@ -48,16 +50,25 @@ def run(path: Path) -> None:
     lock.close()
 
 
-def print_setup_code(home: Home) -> None:
+def _print_setup_code(home: Home) -> None:
     """Tell whoever starts the appliance how to set its page up, as long as nobody has."""
     if users.there_are_any(home.registry):
         return
     with home.registry.write() as tx:
         code = setup_code.make(tx, "system")
-    settings = home.config.admin
-    told = f"To set up the admin page, open http://{settings.host}:{settings.port}/setup and type"
+    told = f"To set up the admin page, open {page_address(home)}/setup and type"
     ends = f"within {setup_code.MINUTES} minutes. A new code: falaj setup-code"
     print(f"\n  {told}\n\n      {code}\n\n  {ends}\n", flush=True)
+
+
+def _make_certificate(opened: Home, needed: bool) -> None:
+    """Have a certificate ready; without a port that speaks TLS, trouble with it must not stop the start."""
+    try:
+        certificates.tend(opened)
+    except FalajError as error:
+        if needed:
+            raise
+        log.warning("there is no certificate for TLS: %s", error.message)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -100,6 +100,25 @@ CREATE TABLE runs (
         FOREIGN KEY (dataset, dataset_version) REFERENCES datasets (name, version)
     ) STRICT;
 
+CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+        address TEXT NOT NULL,
+        browser TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        seen_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL
+    ) STRICT;
+
+CREATE TABLE setup_code (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        digest TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        until REAL NOT NULL,
+        tries INTEGER NOT NULL
+    ) STRICT;
+
 CREATE TABLE tokens (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL,
@@ -107,6 +126,16 @@ CREATE TABLE tokens (
         models TEXT NOT NULL,
         expires_at TEXT,
         revoked_at TEXT,
+        created_at TEXT NOT NULL,
+        created_by TEXT NOT NULL
+    , role TEXT CHECK (role IN ('viewer', 'operator', 'approver'))) STRICT;
+
+CREATE TABLE users (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'approver', 'admin')),
+        password TEXT NOT NULL,
+        must_change INTEGER NOT NULL,
+        password_at TEXT NOT NULL,
         created_at TEXT NOT NULL,
         created_by TEXT NOT NULL
     ) STRICT;
@@ -141,4 +170,6 @@ CREATE INDEX jobs_by_state ON jobs (state, created_at);
 CREATE UNIQUE INDEX one_live_deployment ON deployments (model) WHERE state = 'live';
 
 CREATE UNIQUE INDEX one_preparing_deployment ON deployments (model) WHERE state = 'preparing';
+
+CREATE INDEX sessions_by_user ON sessions (user, created_at);
 

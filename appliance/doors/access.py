@@ -10,9 +10,8 @@ from appliance.security.roles import PERMISSIONS
 OPEN = "open"  # always, for anybody: health, style sheets
 SETUP = "setup"  # only until the first user is set up
 ENTRY = "entry"  # for anybody once somebody is set up: sign-in, the authority's certificate
-SIGNED_IN = "signed-in"  # anybody who is known
-OWN_ACCOUNT = "own-account"  # likewise, also while the password is still the one-time one
-_WORDS = {OPEN, SETUP, ENTRY, SIGNED_IN, OWN_ACCOUNT}
+OWN_ACCOUNT = "own-account"  # anybody who is known, also while the password is still the one-time one
+_WORDS = {OPEN, SETUP, ENTRY, OWN_ACCOUNT}
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 

@@ -7,6 +7,7 @@ in `verbs.perform` for the deed.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import secrets
@@ -14,17 +15,19 @@ from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, current_app, g, request
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import NotFound
 
 from appliance.app import App
 from appliance.doors import access
 from appliance.doors.identify import Identity, identify
-from appliance.errors import BadInput, Conflict, Forbidden, Unauthenticated
+from appliance.errors import BadInput, Conflict, FalajError, Forbidden, Unauthenticated
 from appliance.registry import users
 from appliance.security import roles
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_WITH_ONE_TIME_PASSWORD = {access.ENTRY, access.OWN_ACCOUNT, roles.OWN_PASSWORD}
 FORM_COOKIE = "falaj-form"
+_STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
 
 
 class Guard:
@@ -55,11 +58,15 @@ class Guard:
         if not self.set_up and need != access.SETUP:
             raise NotSetUp()
         if request.routing_exception is not None:
+            with contextlib.suppress(FalajError):  # known or not: the error page has its navigation
+                g.identity = identify(self._app, request)
             raise request.routing_exception
         if need is None:
-            raise NotFound if view is None else MethodNotAllowed
+            raise NotFound
         if need == access.SETUP and self.set_up:
             raise Conflict("The appliance is set up already.", "Sign in.")
+        if need in (access.SETUP, access.ENTRY):
+            request.max_content_length = _STRANGERS_BODY  # told by its length, so that nobody waits for it
         g.identity = self._identity(need)
         check_not_forged(request, g.identity, access.takes_upload(view))
         if g.identity is not None and need in roles.PERMISSIONS:
@@ -74,7 +81,7 @@ class Guard:
                 "This needs somebody who is signed in.",
                 "Sign in, or send 'Authorization: Bearer TOKEN' with a token for a role.",
             )
-        if found is not None and found.caller.must_change and need == access.SIGNED_IN:
+        if found is not None and found.caller.must_change and need not in _WITH_ONE_TIME_PASSWORD:
             raise MustChange()
         return found
 

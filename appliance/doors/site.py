@@ -38,6 +38,7 @@ class Site(Flask):
         self.guard = Guard(app, names)
         self.refusals = Refusals(app.home.registry, "admin")
         self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
+        self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = app.home.config.inference.max_body_mb << 20
 
     def takes_upload(self, method: str, path: str) -> bool:
@@ -67,7 +68,7 @@ def build(
 
     def told(error: FalajError) -> Any:
         if error.status in _REFUSED:
-            site.refusals.add(_source(), error.status)
+            site.refusals.add(_source(), error.status, getattr(error, "about", ""))
         page = None if request.path.startswith(API) else error_page(error)
         response = page if page is not None else jsonify(error.as_json())
         response.status_code = page.status_code if page is not None else error.status
@@ -104,14 +105,14 @@ def build(
 class _Http(FalajError):
     """What Flask itself refuses."""
 
-    _HINTS = {
-        404: "Check the address.",
-        405: "The header Allow names what it takes.",
-        413: "Send less at once.",
+    _WORDS = {
+        404: ("There is nothing at this address.", "Check the address."),
+        405: ("This address does not take that kind of request.", "The header Allow names what it takes."),
+        413: ("The request is too large.", "Send less at once."),
     }
 
     def __init__(self, status: int, name: str) -> None:
-        super().__init__(f"{name}.", self._HINTS.get(status, "Check the request."))
+        super().__init__(*self._WORDS.get(status, (f"{name}.", "Check the request.")))
         self.status = status  # type: ignore[misc]
 
 

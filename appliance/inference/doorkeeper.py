@@ -14,6 +14,7 @@ from appliance.home import Home
 from appliance.inference.follower import Follower
 from appliance.registry import tokens
 from appliance.security.local_token import as_token
+from appliance.security.refusals import Refusals
 from appliance.security.tokens import TokenBook
 
 _ROLE = "tokens"
@@ -27,6 +28,7 @@ class Doorkeeper:
         self._home = home
         self._book = TokenBook([])
         self._used: dict[str, int] = {}
+        self._refusals = Refusals(home.registry, "endpoint", at_once=False)
         self._flushed = time.monotonic()
         self._follower = Follower("falaj-tokens", home.run_dir, self._look, every=_FLUSH)
 
@@ -40,12 +42,17 @@ class Doorkeeper:
         self._follower.stop()
         presence.leave(self._home.run_dir, _ROLE)
         self._flush()
+        self._refusals.flush(everything=True)
 
     def authorise(self, token: str | None, model: str | None) -> str:
         """The id of the token that may ask this. Raises Unauthenticated or Forbidden."""
         id = self._book.authorise(token, model).id
         self._used[id] = self._used.get(id, 0) + 1
         return id
+
+    def refused(self, client: str, status: int) -> None:
+        """Count a refused request; `client` is its address and port."""
+        self._refusals.add(f"address:{client.rpartition(':')[0].strip('[]')}", status)
 
     def _look(self, stamp: int) -> None:
         seen = max(stamp, presence.stamp_now())
@@ -55,6 +62,7 @@ class Doorkeeper:
         if time.monotonic() - self._flushed > _FLUSH:
             self._flushed = time.monotonic()
             self._flush()
+        self._refusals.flush()
 
     def _flush(self) -> None:
         """Add what was counted to telemetry, one row a token and hour."""

@@ -47,6 +47,7 @@ class Endpoint:
         ready: Callable[[], bool],
         *,
         on_start: Callable[[asyncio.AbstractEventLoop], None] | None = None,
+        on_refused: Callable[[str, int], None] = lambda client, status: None,
     ) -> None:
         self.plane = plane
         self.settings = settings
@@ -59,6 +60,7 @@ class Endpoint:
         self._authorise = authorise
         self._ready = ready
         self._on_start = on_start
+        self._on_refused = on_refused
         self._bodies = BodyReader(settings.body_deadline, settings.max_body_mb * 1024 * 1024)
         self._max_in_flight = settings.max_in_flight
         self._routes: dict[str, Route] = {}
@@ -109,7 +111,7 @@ class Endpoint:
                 self._routes[path] = route  # only paths that worked: clients cannot fill it
         except FalajError as error:
             status = error.status
-            _send_error(proto, error, request_id)
+            self._refuse(scope, proto, error, request_id)
         except Gone:
             status = GONE
         except asyncio.CancelledError:
@@ -197,7 +199,7 @@ class Endpoint:
         try:
             kind, body = self._look_up(scope.headers, route)
         except FalajError as error:
-            _send_error(proto, error, wire.request_id())
+            self._refuse(scope, proto, error, wire.request_id())
         except Exception:
             request_id = wire.request_id()
             log.exception("request %s failed", request_id)
@@ -235,6 +237,11 @@ class Endpoint:
                 else:
                     document = codec.model_metadata(served)
         return "application/json", wire.dumps(document)
+
+    def _refuse(self, scope: Any, proto: Any, error: FalajError, request_id: str) -> None:
+        if error.status in (401, 403):
+            self._on_refused(scope.client, error.status)
+        _send_error(proto, error, request_id)
 
     def _may(self, token: str | None, model: str) -> bool:
         try:

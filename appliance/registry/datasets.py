@@ -78,6 +78,10 @@ def every(store: Store) -> list[Dataset]:
     return [_from_row(row) for row in store.all("SELECT * FROM datasets ORDER BY name, version")]
 
 
+def names(store: Store) -> list[str]:
+    return [str(row["name"]) for row in store.all("SELECT DISTINCT name FROM datasets ORDER BY name")]
+
+
 def add(tx: Transaction, dataset: Dataset) -> None:
     row: dict[str, Any] = dict(vars(dataset))
     for name in ("columns", "profile", "notes", "manifest", "options"):

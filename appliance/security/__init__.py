@@ -1,1 +1,1 @@
-"""Who may do what: application tokens now; users, roles and TLS join with the admin page."""
+"""Who may do what, and how others know that it is us: application tokens, certificates."""

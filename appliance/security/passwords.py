@@ -6,6 +6,7 @@ sign-ins waits or is refused, and memory stays bounded.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 
@@ -21,7 +22,6 @@ _PATIENCE = 10.0
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as another
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 _one_at_a_time = threading.BoundedSemaphore(1)
-_NOBODY = _hasher.hash(secrets.token_urlsafe())  # checked for names that don't exist: as slow as the others
 
 
 def hash_password(password: str) -> str:
@@ -34,7 +34,7 @@ def is_right(password: str, encoded: str | None) -> bool:
     """Whether this is the password; as slow when there is no such user (`encoded` None)."""
     with _Turn():
         try:
-            return _hasher.verify(encoded or _NOBODY, password[: LONGEST + 1]) and encoded is not None
+            return _hasher.verify(encoded or _nobody(), password[: LONGEST + 1]) and encoded is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -55,6 +55,12 @@ def check_new(password: str, name: str) -> None:
 def one_time_password() -> str:
     """Four groups of four letters (79 bits), for the first sign-in of somebody else."""
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+@functools.cache
+def _nobody() -> str:
+    """What is checked for names that don't exist."""
+    return _hasher.hash(secrets.token_urlsafe())
 
 
 class _Turn:

@@ -28,41 +28,48 @@ class _Count:
 
 
 class Refusals:
-    """Counts for one process; `door` is where they happened (admin, endpoint, socket)."""
+    """Counts for one process; `door` is where they happened (admin, endpoint, socket).
 
-    def __init__(self, store: Store, door: str) -> None:
+    With `at_once` false `add` never writes, so that it may be called where nothing may wait; somebody else
+    has to call `flush`.
+    """
+
+    def __init__(self, store: Store, door: str, at_once: bool = True) -> None:
         self._store = store
         self._door = door
-        self._counts: dict[str, _Count] = {}
+        self._at_once = at_once
+        self._counts: dict[tuple[str, str], _Count] = {}
         self._lock = threading.Lock()
 
-    def add(self, source: str, status: int) -> None:
-        """Count one. Writes at most one entry, and never fails: the refusal itself comes first."""
-        now = time.monotonic()
+    def add(self, source: str, status: int, about: str = "") -> None:
+        """Count one, `about` a user whose password was wrong. Writes at most one entry, and never fails."""
+        key = (source, about or self._door)
         with self._lock:
-            if source not in self._counts and len(self._counts) >= MOST:
-                source = OTHERS
-            first = source not in self._counts
-            count = self._counts.setdefault(source, _Count(now))
-            if not first:
+            if key not in self._counts and len(self._counts) >= MOST:
+                key = (OTHERS, self._door)
+            told = self._at_once and key not in self._counts
+            count = self._counts.setdefault(key, _Count(time.monotonic()))
+            if not told:
                 count.refused[str(status)] = count.refused.get(str(status), 0) + 1
-        if first:
-            self._write(source, {str(status): 1})
-        self.flush(now - SPAN)
+        if told:
+            self._write(*key, {str(status): 1})
+        if self._at_once:
+            self.flush()
 
-    def flush(self, begun_before: float = float("inf")) -> None:
-        """Write what was counted, of all minutes that began before this moment."""
+    def flush(self, everything: bool = False) -> None:
+        """Write what was counted, of all minutes that are over (or of the present one too)."""
+        begun_before = float("inf") if everything else time.monotonic() - SPAN
         with self._lock:
-            over = {source: one for source, one in self._counts.items() if one.begun <= begun_before}
-            for source in over:
-                del self._counts[source]
-        for source, count in over.items():
+            over = {key: one for key, one in self._counts.items() if one.begun <= begun_before}
+            for key in over:
+                del self._counts[key]
+        for key, count in over.items():
             if count.refused:
-                self._write(source, count.refused)
+                self._write(*key, count.refused)
 
-    def _write(self, source: str, refused: dict[str, int]) -> None:
+    def _write(self, source: str, about: str, refused: dict[str, int]) -> None:
         try:
             with self._store.write() as tx:
-                tx.audit(source, "access.refused", self._door, {"refused": refused})
+                tx.audit(source, "access.refused", about, {"door": self._door, "refused": refused})
         except FalajError as error:
             log.warning("a refusal could not be written down: %s", error.message)

@@ -14,6 +14,7 @@ from appliance.errors import BadInput
 from appliance.security import roles
 from appliance.verbs import (
     audit,
+    certificates,
     datasets,
     deployments,
     jobs,
@@ -53,6 +54,11 @@ VERBS: dict[str, Verb] = {
     "token.create": tokens.create,
     "token.ls": tokens.ls,
     "token.revoke": tokens.revoke,
+    "certificate.show": certificates.show,
+    "certificate.ca": certificates.ca,
+    "certificate.renew": certificates.renew,
+    "certificate.use": certificates.use,
+    "certificate.forget": certificates.forget,
     "job.ls": jobs.ls,
     "job.show": jobs.show,
     "job.logs": jobs.logs,

@@ -54,6 +54,13 @@ class Call:
             raise self._wrong(name, f"a number from {low:g} to {high:g}", value)
         return float(value)
 
+    def flag(self, name: str) -> bool:
+        """Whether something is wanted; False unless told."""
+        value = self.args.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(name, "true or false", value)
+        return bool(value)
+
     def choice(self, name: str, known: Sequence[str]) -> str:
         """One of some words; the first is the default."""
         value = self.text(name, known[0])

@@ -11,6 +11,7 @@ from appliance.registry import sessions, users
 from appliance.security import passwords, roles
 from appliance.security import setup_code as setup
 from appliance.verbs.call import Call
+from appliance.verbs.certificates import page_address
 
 _LONGEST = 60
 
@@ -82,7 +83,8 @@ def setup_code(app: App, call: Call) -> Row:
     """A new one-time set-up code for the admin page. Raises Conflict once somebody is set up."""
     with app.home.registry.write() as tx:
         code = setup.make(tx, call.actor)
-    return {"code": code, "minutes": setup.MINUTES, "tries": setup.TRIES}
+    told = {"minutes": setup.MINUTES, "tries": setup.TRIES}
+    return {"code": code, "open": f"{page_address(app.home)}/setup"} | told
 
 
 def check_user_name(name: str) -> str:

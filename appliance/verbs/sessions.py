@@ -10,6 +10,7 @@ from appliance.db import Row, Transaction
 from appliance.errors import BadInput, Conflict, Forbidden, Unauthenticated
 from appliance.registry import sessions, users
 from appliance.registry.sessions import Session
+from appliance.registry.users import User
 from appliance.security import backoff, passwords
 from appliance.security import sessions as signing_in
 from appliance.security import setup_code as setup
@@ -41,14 +42,22 @@ def sign_in(app: App, name: str, password: str, address: str, browser: str) -> t
     backoff.begin(app.home.telemetry, attempt)
     user = users.find_typed(app.home.registry, name)
     if not passwords.is_right(password, user.password if user else None) or user is None:
-        raise _wrong()
+        raise WrongPassword(user)
     with app.home.registry.write() as tx:
         now = users.find_or_none(tx, user.name)
         if now is None or now.password != user.password:  # changed or removed while it was checked
-            raise _wrong()
+            raise WrongPassword(user)
         made = signing_in.begin(tx, now, address, browser, app.home.config.admin)
     backoff.succeed(app.home.telemetry, attempt)
     return made
+
+
+class WrongPassword(Unauthenticated):
+    """401; says the same whether there is such a user or not. `about` is for the records only."""
+
+    def __init__(self, user: User | None) -> None:
+        super().__init__("The name or the password is wrong.", "Try again, or ask an admin for a new one.")
+        self.about = f"user:{user.name}" if user else ""
 
 
 def sign_out(app: App, session: str) -> None:
@@ -101,10 +110,6 @@ def password(app: App, call: Call) -> Row:
         sessions.end_all(tx, name, but=call.caller.session)
         tx.audit(call.actor, "user.password", f"user:{name}")
     return {"user": name, "changed": True}
-
-
-def _wrong() -> Unauthenticated:
-    return Unauthenticated("The name or the password is wrong.", "Try again, or ask an admin for a new one.")
 
 
 def _end(tx: Transaction, session: Session, by: str) -> None:

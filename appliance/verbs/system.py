@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from appliance import keys, presence
 from appliance.app import App
 from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.registry import deployments, models
+from appliance.registry import datasets, deployments, models
 from appliance.registry.deployments import DeploymentState
+from appliance.security import certificates
 from appliance.verbs.call import Call
+from appliance.verbs.certificates import links, own_address
 
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
 
@@ -24,6 +27,7 @@ def status(app: App, call: Call) -> Row:
     return {
         "ready": all(role["ready"] for role in roles.values()),
         "roles": roles,
+        "datasets": len(datasets.names(app.home.registry)),
         "models": len(models.names(app.home.registry)),
         "alerts": 0,
     }
@@ -37,18 +41,18 @@ def _role(home: Home, name: str, kind: str) -> Row:
         "pids": [body["pid"] for body in found],
     }
     if name == "inference":
-        settings = home.config.inference
         served = {
             model: told["version"] for body in found for model, told in body["models"].items() if told["live"]
         }
         role |= {
-            "address": f"http://{settings.host}:{settings.port}",
+            "address": own_address(home, name),
+            "addresses": links(home, name),
             "workers": len(found),
             "serving": served,
             "lost": lost(home, found),
         }
     if name == "admin":
-        role |= {"address": f"http://{home.config.admin.host}:{home.config.admin.port}"}
+        role |= {"address": own_address(home, name), "addresses": links(home, name)}
     return role
 
 
@@ -87,6 +91,7 @@ def examine(home: Home) -> list[Check]:
         ("audit", _check_audit),
         ("blobs", _check_blobs),
         ("disk", _check_disk),
+        ("certificate", _check_certificate),
         ("roles", _check_roles),
         ("deployed", _check_deployed),
     ]
@@ -139,6 +144,18 @@ def _check_disk(home: Home) -> Check:
     free = shutil.disk_usage(home.path).free >> 20
     needed = home.config.data.min_free_mb
     return Check("disk", free >= needed, f"{free} MiB free", "" if free >= needed else "Free some space.")
+
+
+def _check_certificate(home: Home) -> Check:
+    """What other machines are shown, and, if need be, what only the owner can mend."""
+    shown = certificates.current(home)
+    if shown is None:
+        return Check("certificate", True, "none yet: it is made at the first start")
+    if late := certificates.behind(home, shown):
+        told = f"process {late[0]} still shows an older certificate"
+        return Check("certificate", False, told, "Stop the appliance and start it again.")
+    verdict = certificates.judge(shown, datetime.now(UTC))
+    return Check("certificate", verdict.ok, verdict.detail, verdict.fix)
 
 
 def _check_roles(home: Home) -> Check:

@@ -57,12 +57,17 @@ class Appliance:
         }
         return os.environ | own | self.settings
 
+    @property
+    def prefix(self) -> list[str]:
+        """What the command that starts it is put behind."""
+        return []
+
     def start(self) -> Appliance:
         """Run it and wait until every role is ready."""
         self.home.mkdir(parents=True, exist_ok=True)
         log = open(self.home.parent / f"{self.home.name}.log", "a")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [FALAJ, "run"], env=self.environment, stdout=log, stderr=log, text=True, cwd=ROOT
+            [*self.prefix, FALAJ, "run"], env=self.environment, stdout=log, stderr=log, text=True, cwd=ROOT
         )
         log.close()
         deadline = time.monotonic() + 60

@@ -540,13 +540,18 @@ def test_the_doctor_comes_to_a_home_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["inference", "admin"])
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
-def test_an_address_that_others_could_reach(tmp_path: Path, section: str, host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "wrong"),
+    [
+        ("192.0.2.777", "is not an address: '192.0.2.777'"),
+        ("0.0.0.0, 127.0.0.1", "has an address beside the one that means all of them"),
+        ("127.0.0.1, 127.0.0.1", "names '127.0.0.1' twice"),
+    ],
+)
+def test_an_address_that_is_none(tmp_path: Path, section: str, host: str, wrong: str) -> None:
     code, lines, _ = _start(tmp_path / "home", **{f"FALAJ_{section.upper()}_HOST": host})
     assert code == 1
-    assert (
-        lines[0] == f"falaj: {section}.host = '{host}' would answer other machines without encryption (TLS)."
-    )
+    assert lines[0] == f"falaj: The setting '{section}.host' {wrong}."
     assert f'{section}.host = "127.0.0.1"' in lines[1]
 
 

@@ -24,15 +24,30 @@ from appliance.doors import access
 from appliance.framing import socket_path
 from appliance.security.roles import PERMISSIONS
 from tests.system.appliance import Appliance
-from tests.unit.docs.addresses import TEMPLATES
+from tests.unit.docs.test_pages import TEMPLATES
 
 GOLDEN = Path(__file__).parent / "permissions.golden"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ROLES = ("viewer", "operator", "approver", "admin")
 PROGRAMS = ("viewer", "operator", "approver")
-SHUT = ("predictions", "expired", "revoked", "over", "nobody")  # callers who are known no more, or to the endpoint only
+SHUT = (
+    "predictions",
+    "expired",
+    "revoked",
+    "over",
+    "nobody",
+)  # callers who are known no more, or to the endpoint only
 CALLERS = (*ROLES, "one-time", *(f"token:{role}" for role in PROGRAMS), *SHUT)
-ENDPOINT = ("every model", "this model", "another model", "token:viewer", "expired", "revoked", "session", "nobody")
+ENDPOINT = (
+    "every model",
+    "this model",
+    "another model",
+    "token:viewer",
+    "expired",
+    "revoked",
+    "session",
+    "nobody",
+)
 NOWHERE = "nothere"
 ENDS_ITSELF = {("POST", "/sign-out"), ("DELETE", "/api/v1/session")}
 HARMLESS = {"POST /api/v1/setup", "POST /setup"}
@@ -158,7 +173,9 @@ def endpoint(callers: Callers, model: str) -> Iterator[Row]:
                 headers = {"Authorization": f"Bearer {tokens[name]}"} if name in tokens else {}
                 with httpx.Client(cookies=cookies if name == "session" else None, timeout=30) as client:
                     url = f"http://127.0.0.1:{callers.appliance.port}{path.replace('MODEL', model)}"
-                    reply = client.request(method, url, headers=headers, content=b"{}" if method == "POST" else None)
+                    reply = client.request(
+                        method, url, headers=headers, content=b"{}" if method == "POST" else None
+                    )
                 assert reply.status_code < 500, f"{method} {path} as {name}: {reply.text}"
                 seen.append(outcome(reply.status_code))
             yield Row(f"endpoint {method} {path}", door.name.lower(), tuple(seen))
@@ -167,7 +184,9 @@ def endpoint(callers: Callers, model: str) -> Iterator[Row]:
 def socket_outcome(home: Path, uid: int, verb: str) -> str:
     """A call of a verb with harmless arguments from a process of that account, which may only reach the socket."""
     door = socket_path(config.load(home).run_dir)
-    harmless = {key: NOWHERE for key in ("name", "dataset", "model", "user", "job", "id", "session", "target")}
+    harmless = {
+        key: NOWHERE for key in ("name", "dataset", "model", "user", "job", "id", "session", "target")
+    }
     done = subprocess.run(
         ["/usr/bin/env", "python3", "-c", CALL, str(door), verb, json.dumps(harmless)], user=uid, group=uid,
         extra_groups=[], cwd="/", capture_output=True, text=True, check=True, timeout=30,

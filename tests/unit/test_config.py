@@ -1,4 +1,4 @@
-"""Settings: typed, with plain errors, and safe addresses only."""
+"""Settings: typed, with plain errors, and addresses that can be listened on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.addresses import hosts
 from appliance.config import find_home, load, settings
 from appliance.errors import BadInput
 
@@ -38,8 +39,15 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
         ("inference = 5\n", "must be a section"),
         ("[inference\n", "not valid TOML"),
         ("[inference]\nhost = 'nowhere'\n", "not an address"),
-        ("[inference]\nhost = '0.0.0.0'\n", "without encryption"),
-        ("[admin]\nhost = '192.168.1.5'\n", "without encryption"),
+        ("[inference]\nhost = ''\n", "'inference.host' names no address"),
+        ("[inference]\nhost = '127.0.0.1, 192.168.1.300'\n", "not an address: '192.168.1.300'"),
+        ("[admin]\nhost = '127.0.0.1, localhost'\n", "'admin.host' names 'localhost' twice"),
+        ("[admin]\nhost = '0.0.0.0, 127.0.0.1'\n", "beside the one that means all"),
+        ("[admin]\nhost = '::, ::1'\n", "beside the one that means all"),
+        ("[admin]\nhost = '224.0.0.1'\n", "nobody can open"),
+        ("[admin]\nhost = 'fe80::1%eth0'\n", "nobody can open"),
+        ("[tls]\nnames = 'falaj.lan, *.falaj.lan'\n", r"'tls.names' has something .*: '\*\.falaj\.lan'"),
+        ("[tls]\nnames = 'a b'\n", "no name and no address: 'a b'"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, content: str, message: str) -> None:
@@ -47,6 +55,20 @@ def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, content: str
     with pytest.raises(BadInput, match=message) as told:
         load(tmp_path, {})
     assert told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("localhost,192.168.1.20", ["127.0.0.1", "192.168.1.20"]),
+        (" ::1 , fd00:0:0::5,", ["::1", "fd00::5"]),
+        ("0.0.0.0", ["0.0.0.0"]),
+        ("::ffff:192.168.1.20", ["192.168.1.20"]),
+    ],
+)
+def test_a_host_may_be_several_addresses(tmp_path: Path, host: str, addresses: list[str]) -> None:
+    assert hosts(load(tmp_path, {"FALAJ_ADMIN_HOST": host}).admin.host) == addresses
 
 
 def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from appliance import home
 from appliance.app import open_app
 from appliance.daemon import front
+from appliance.daemon.listener import Listener
 from appliance.daemon.management import management
 from appliance.daemon.rsgi import serve_rsgi
 
@@ -44,7 +45,7 @@ def main() -> None:
         site = management(open_app(Path(sys.argv[1])))
         served = front.Front(site.wsgi_app, site.takes_upload)
     print(sock.getsockname()[1], flush=True)
-    serve_rsgi(served, sock, 1024, drain_seconds=2.0)
+    serve_rsgi(served, [Listener(sock)], 1024, drain_seconds=2.0)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import home as homes
+from appliance.app import open_app
+from appliance.daemon.management import management
+from appliance.doors.site import Site
 from tests.conftest import ROOT
 
 INDEX = ROOT / "docs" / "index.md"
@@ -72,3 +77,10 @@ def mentions(page: Path) -> list[list[str]]:
         if re.match(r"falaj( |$)", piece):
             found.append(shlex.split(re.split(r" [|>] ", piece)[0], comments=True))
     return found
+
+
+def site_of_a_new_home() -> Site:
+    """The site of the admin port, to look at its routes."""
+    folder = Path(tempfile.mkdtemp(prefix="falaj-site-"))
+    homes.create(folder)
+    return management(open_app(folder))

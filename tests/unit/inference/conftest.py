@@ -45,19 +45,23 @@ class Live:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         self.scheme = "https" if config.get("tls") else "http"
-        self._port: int | None = None
+        self._ports: list[int] = []
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
 
     @property
-    def port(self) -> int:
+    def ports(self) -> list[int]:
         with self._lock:
-            if self._port is None:
+            if not self._ports:
                 line = self.process.stdout.readline()  # type: ignore[union-attr]
                 if not line:
                     raise RuntimeError(self.process.stderr.read())  # type: ignore[union-attr]
-                self._port = int(line)
-            return self._port
+                self._ports = [int(word) for word in line.split()]
+            return self._ports
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
 
     @property
     def url(self) -> str:

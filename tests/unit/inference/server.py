@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from appliance.config import InferenceSettings
-from appliance.daemon.rsgi import Tls, serve_rsgi
+from appliance.daemon.listener import Listener, Tls
+from appliance.daemon.rsgi import serve_rsgi
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
 from appliance.errors import Forbidden, Unauthenticated
@@ -104,6 +105,9 @@ def main() -> None:
         plane, authorise, settings, lambda: config.get("ready", True), on_start=started.append
     )
     sock = socket.create_server(("127.0.0.1", 0))
+    listeners = [Listener(sock, tls)]
+    if config.get("both"):  # the same with plain HTTP beside it; its port is printed second
+        listeners.append(Listener(socket.create_server(("127.0.0.1", 0))))
 
     def obey() -> None:
         for line in sys.stdin:
@@ -126,8 +130,8 @@ def main() -> None:
             print(json.dumps(reply), flush=True)
 
     threading.Thread(target=obey, daemon=True).start()
-    print(sock.getsockname()[1], flush=True)
-    drained = serve_rsgi(endpoint, sock, 1024, tls, drain_seconds=config.get("drain_seconds", 10.0))
+    print(*(listener.sock.getsockname()[1] for listener in listeners), flush=True)
+    drained = serve_rsgi(endpoint, listeners, 1024, drain_seconds=config.get("drain_seconds", 10.0))
     print(json.dumps({"drained": drained}), flush=True)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import http.client
 import importlib.metadata
 import inspect
-import ipaddress
 import json
 import signal
 import socket
@@ -142,55 +142,156 @@ def test_not_ready_is_said(launch):
         assert client.post("/predict/iris", json={"rows": [{}]}).status_code == 200
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+def identity(name):
+    """A self-signed certificate for 127.0.0.1 with its key, in one PEM."""
+    from appliance.security.authority import issue, make_authority
+    from appliance.security.names import Names
 
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "falaj.test")])
     now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(built.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return folder
+    names = Names((f"{name}.local", "localhost"), ("127.0.0.1",))
+    authority = make_authority(names, now)
+    return issue(authority, names, now).pem()
 
 
-def test_tls(launch, certificate):
-    server = launch(models=["iris"], tls=[str(certificate / "cert.pem"), str(certificate / "key.pem")])
-    trust = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
-    with server.client(verify=trust) as client:
-        assert client.post("/predict/iris", json={"rows": [{"sl": 1.0}]}).status_code == 200
-    with pytest.raises(httpx.HTTPError), httpx.Client(trust_env=False) as plain:
-        plain.get(server.url.replace("https", "http") + "/healthz")
+@pytest.fixture
+def pem(tmp_path):
+    path = tmp_path / "served.pem"
+    path.write_bytes(identity("first"))
+    return path
 
 
-def test_tls_with_a_wrong_key_is_refused(certificate, tmp_path):
-    from appliance.daemon.rsgi import Tls, serve_rsgi
+def trusting(*pems):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for one in pems:
+        context.load_verify_locations(cadata=one.decode().partition("-----BEGIN PRIVATE")[0])
+    return context
+
+
+def test_tls_and_plain_beside_each_other(launch, pem):
+    server = launch(models=["iris"], tls=[str(pem), str(pem)], both=True)
+    secure, plain = (f"https://127.0.0.1:{server.ports[0]}", f"http://127.0.0.1:{server.ports[1]}")
+    told = {"headers": {"Authorization": "Bearer all"}, "json": {"rows": [{"sl": 1.0}]}}
+    with httpx.Client(verify=trusting(pem.read_bytes()), trust_env=False) as client:
+        assert client.post(f"{secure}/predict/iris", **told).status_code == 200
+        assert client.post(f"{plain}/predict/iris", **told).status_code == 200
+        for wrong in (secure.replace("https", "http"), plain.replace("http", "https")):
+            with pytest.raises(httpx.HTTPError):
+                client.get(f"{wrong}/healthz")
+    with httpx.Client(verify=trusting(identity("other")), trust_env=False) as stranger:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            stranger.get(f"{secure}/healthz")
+        assert stranger.get(f"{plain}/healthz").status_code == 200
+
+
+def test_stop_lets_running_requests_end_on_every_listener(launch, pem):
+    server = launch(models=["slow"], tls=[str(pem), str(pem)], both=True)
+    urls = (f"https://127.0.0.1:{server.ports[0]}", f"http://127.0.0.1:{server.ports[1]}")
+    got = []
+
+    def ask(url):
+        with httpx.Client(verify=trusting(pem.read_bytes()), trust_env=False, timeout=20) as client:
+            headers = {"Authorization": "Bearer all"}
+            got.append(client.post(f"{url}/predict/slow", headers=headers, json={"rows": [{"x": 2.0}]}))
+
+    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
+    for thread in threads:
+        thread.start()
+    while server.tell("state")["in_flight"] < 2:
+        time.sleep(0.005)
+    code, out, errors = server.stop()
+    for thread in threads:
+        thread.join(20)
+    assert [answer.status_code for answer in got] == [200, 200]
+    assert (code, json.loads(out.splitlines()[-1]), errors) == (0, {"drained": True}, "")
+
+
+def test_a_new_certificate_is_taken_up_without_a_dropped_request(launch, pem):
+    """Callers that keep their connection and callers that don't, all through two changes."""
+    server = launch(models=["iris"], tls=[str(pem), str(pem)])
+    identities = [pem.read_bytes(), *(identity(f"next{number}") for number in range(2))]
+    context, done, failed, asked = trusting(*identities), threading.Event(), [], []
+    message = json.dumps({"rows": [{"sl": 1.0}]})
+
+    def ask(keep):
+        connection = None
+        while not done.is_set():
+            if connection is None:
+                connection = http.client.HTTPSConnection(
+                    "127.0.0.1", server.port, context=context, timeout=20
+                )
+            try:
+                connection.request("POST", "/predict/iris", message, {"Authorization": "Bearer all"})
+                reply = connection.getresponse()
+                reply.read()
+                asked.append(reply.status)
+            except (OSError, http.client.HTTPException) as error:
+                failed.append((keep, repr(error)))
+                connection.close()
+                connection = None
+                continue
+            if not keep or reply.will_close:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def serial():
+        with context.wrap_socket(server.connect(), server_hostname="localhost") as sock:
+            return sock.getpeercert()["serialNumber"]
+
+    assert server.port
+    threads = [threading.Thread(target=ask, args=(keep,), daemon=True) for keep in (True, True, False, False)]
+    for thread in threads:
+        thread.start()
+    seen = [serial()]
+    for content in identities[1:]:
+        (pem.parent / "new.pem").write_bytes(content)
+        (pem.parent / "new.pem").rename(pem)
+        time.sleep(1)
+        seen.append(serial())
+        assert {serial() for _ in range(20)} == {seen[-1]}, "the leaving one still takes connections"
+        time.sleep(3)  # until it has left
+    done.set()
+    for thread in threads:
+        thread.join(20)
+    assert failed == []
+    assert len(set(seen)) == 3
+    assert len(asked) > 500
+    assert set(asked) == {200}
+    code, out, _ = server.stop()
+    assert (code, json.loads(out.splitlines()[-1])) == (0, {"drained": True})
+
+
+def test_a_certificate_that_is_none_does_not_replace_one(launch, pem):
+    good = pem.read_bytes()
+    server = launch(models=["iris"], tls=[str(pem), str(pem)])
+    with server.client(verify=trusting(good)) as client:
+        assert client.get("/healthz").status_code == 200
+    for bad in (b"nonsense", good.replace(b"PRIVATE KEY", b"PRIVATE HEN"), None):
+        if bad is None:
+            pem.unlink()
+        else:
+            pem.write_bytes(bad)
+        time.sleep(0.6)
+        with server.client(verify=trusting(good)) as client:
+            assert client.get("/healthz").status_code == 200
+    code, out, errors = server.stop()
+    assert (code, json.loads(out.splitlines()[-1])) == (0, {"drained": True})
+    assert "The one before stays." in errors
+
+
+def test_tls_with_a_wrong_key_is_refused(pem, tmp_path):
+    from appliance.daemon.listener import Listener, Tls
+    from appliance.daemon.rsgi import serve_rsgi
     from appliance.errors import BadInput
 
     (tmp_path / "key.pem").write_text("nonsense")
     with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(BadInput, match="cannot be used"):
-        serve_rsgi(object(), sock, 16, Tls(certificate / "cert.pem", tmp_path / "key.pem"))
+        serve_rsgi(object(), [Listener(sock, Tls(pem, tmp_path / "key.pem"))], 16)
 
 
 def test_serving_off_the_main_thread_is_refused():
+    from appliance.daemon.listener import Listener
     from appliance.daemon.rsgi import serve_rsgi
 
     caught = []
@@ -198,7 +299,7 @@ def test_serving_off_the_main_thread_is_refused():
     def work():
         try:
             with socket.socket() as sock:
-                serve_rsgi(object(), sock, 16)
+                serve_rsgi(object(), [Listener(sock)], 16)
         except RuntimeError as error:
             caught.append(str(error))
 
