@@ -82,7 +82,7 @@ def verify(key: bytes, entries: Iterable[dict[str, Any]], head: tuple[int, str] 
         if entry["seq"] != count + 1:
             return Verdict(count, False, previous, f"entry {count + 1} is missing")
         digest = _digest(key, previous, entry)
-        if not hmac.compare_digest(digest, entry["digest"]):
+        if not hmac.compare_digest(digest.encode(), entry["digest"].encode()):
             return Verdict(count, False, previous, f"entry {entry['seq']} was changed")
         previous, count = digest, count + 1
         met_head = met_head or (count, digest) == head

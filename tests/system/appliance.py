@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from appliance.cli.client import Client
 from tests.conftest import ROOT
 
 PASSWORD = "correct horse battery"
@@ -152,7 +153,7 @@ class Appliance:
 
     def add_user(self, name: str, role: str) -> httpx.Client:
         """Somebody new, who has chosen a password of their own; their browser."""
-        made = self.json("user", "add", name, "--role", role)
+        made = Client(self.home).call("user.add", name=name, role=role)
         client = self.sign_in(name, made["password"])
         body = {"old": made["password"], "new": PASSWORD}
         assert client.post("/api/v1/account/password", json=body).status_code == 200
