@@ -15,7 +15,7 @@ from appliance.doors.site import Site
 from appliance.errors import BadInput
 from appliance.security import sessions as secrets
 from appliance.verbs import perform, sessions
-from appliance.verbs.call import Call
+from appliance.verbs.call import Call, plain
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -154,7 +154,7 @@ def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise BadInput(f"The '{name}' must be a text.", "See /api/v1/openapi.json for what to send.")
-    return value
+    return plain(value)
 
 
 def _number(name: str, value: str) -> float:

@@ -2,8 +2,8 @@
 
 granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here small
 bodies are read on the event loop, under a deadline and a memory budget, before a thread is taken; larger
-ones, whose length must be told, flow to the thread as it reads, and a sender that goes silent is cut off.
-What reads those has asked first who is calling.
+ones, and uploads whose length isn't told, flow to the thread as it reads, and a sender that goes silent is
+cut off. What reads those has asked first who is calling.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from appliance.inference.bodies import BodyReader, BodyTooSlow, Gone
 log = logging.getLogger(__name__)
 
 THREADS = 16
-MOST_WAITING = 128  # requests taken on at once; one more is answered 429
+MOST_WAITING = 128  # requests that have arrived and are not answered yet; one more is answered 429
 SMALL = 1 << 20  # bytes of a body that is read before a thread is taken
 SECONDS = 10.0  # that such a body may take
 SILENCE = 30.0  # seconds that a larger body may pause
@@ -34,11 +34,12 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Front:
-    """An RSGI application around a WSGI one."""
+    """An RSGI application around a WSGI one. `takes_upload` tells by method and path what may flow."""
 
-    def __init__(self, wsgi: Wsgi) -> None:
+    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool]) -> None:
         self._wsgi = wsgi
-        self._in_flight = 0
+        self._takes_upload = takes_upload
+        self._waiting = 0
         self._bodies = BodyReader(SECONDS, SMALL)
         self._pool: ThreadPoolExecutor | None = None
         self._sweep: asyncio.Task[None] | None = None
@@ -54,42 +55,49 @@ class Front:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        self._in_flight += 1
         try:
-            if self._in_flight > MOST_WAITING:
-                raise Overloaded(
-                    "The appliance is answering many requests already.", "Try again in a moment."
-                )
             status, headers, body = await self._answer(scope, proto)
         except FalajError as error:
             headers = [_JSON, ("connection", "close")]
+            if isinstance(error, Overloaded):
+                headers.append(("retry-after", str(error.retry_after)))
             proto.response_bytes(error.status, headers, wire.dumps_error(error.as_json()))
         except Gone:
             return
         else:
             proto.response_bytes(status, headers, body)
-        finally:
-            self._in_flight -= 1
 
     async def _answer(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
         loop = asyncio.get_running_loop()
         length = scope.headers.get("content-length")
-        assert self._pool is not None
-        if length is not None and length.isdigit() and int(length[:20]) > SMALL:
+        chunked = scope.headers.get("transfer-encoding") is not None
+        large = length is not None and length.isdecimal() and int(length[:20]) > SMALL
+        if large or (chunked and self._takes_upload(scope.method, scope.path)):
             stream = _Stream(proto, loop)
-            status, headers, answer = await loop.run_in_executor(
-                self._pool, self._call, environ(scope, stream)
-            )
+            status, headers, answer = await self._in_a_thread(loop, environ(scope, stream))
             if not stream.ended:  # refused before it was read: nobody wants the rest
                 headers.append(("connection", "close"))
             return status, headers, answer
         body = b""
-        if length is not None or scope.headers.get("transfer-encoding") is not None:
+        if length is not None or chunked:
             body = await self._bodies.read(proto, length, perf_counter())
         try:
-            return await loop.run_in_executor(self._pool, self._call, environ(scope, io.BytesIO(body)))
+            return await self._in_a_thread(loop, environ(scope, io.BytesIO(body)))
         finally:
             self._bodies.release(len(body))
+
+    async def _in_a_thread(
+        self, loop: asyncio.AbstractEventLoop, environment: dict[str, Any]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Counted from here on only: a request that has not arrived yet keeps nobody else out."""
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded("The appliance is answering many requests already.", "Try again in a moment.")
+        assert self._pool is not None
+        self._waiting += 1
+        try:
+            return await loop.run_in_executor(self._pool, self._call, environment)
+        finally:
+            self._waiting -= 1
 
     def _call(self, environment: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         told: list[Any] = []
@@ -175,9 +183,8 @@ def environ(scope: Any, stream: io.RawIOBase | io.BytesIO) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in scope.headers.items():
+        if "_" in name:
+            continue  # `X_Y` would pass for `X-Y`
         key = name.upper().replace("-", "_")
-        if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            made[key] = value
-        elif "_" not in name:  # `X_Y` would pass for `X-Y`
-            made[f"HTTP_{key}"] = value
+        made[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
     return made

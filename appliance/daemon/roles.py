@@ -113,9 +113,8 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     ).start()
     try:
         with _present(app.home, "admin"):
-            serve_rsgi(
-                Front(site.wsgi_app), listeners(app.home, made), sockets.BACKLOG, drain_seconds=_PAGE_DRAIN
-            )
+            front = Front(site.wsgi_app, site.takes_upload)
+            serve_rsgi(front, listeners(app.home, made), sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
     finally:
         local.shutdown()
         for one in (site.refusals, local.refusals):

@@ -41,6 +41,14 @@ class Site(Flask):
         self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = app.home.config.inference.max_body_mb << 20
 
+    def takes_upload(self, method: str, path: str) -> bool:
+        """Whether what is sent there is an upload, which its view reads as it arrives."""
+        try:
+            endpoint, _ = self.url_map.bind("").match(path, method)
+        except HTTPException:
+            return False
+        return access.takes_upload(self.view_functions[endpoint])
+
 
 def build(
     app: App, blueprints: Sequence[Blueprint], names: Callable[[], set[str]], error_page: ErrorPage

@@ -43,8 +43,13 @@ def find_or_none(store: Store | Transaction, name: str) -> User | None:
 
 def find_typed(store: Store | Transaction, typed: str) -> User | None:
     """The user whose name somebody typed, in capitals or not."""
-    wanted = unicodedata.normalize("NFKC", typed).strip().casefold()
+    wanted = folded(typed)
     return next((user for user in every(store) if user.name.casefold() == wanted), None)
+
+
+def folded(typed: str) -> str:
+    """What all spellings of one name have in common."""
+    return unicodedata.normalize("NFKC", typed).strip().casefold()
 
 
 def every(store: Store | Transaction) -> list[User]:

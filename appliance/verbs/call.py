@@ -31,13 +31,13 @@ class Call:
             return default
         if not isinstance(value, str) or not value:
             raise self._wrong(name, "a text", value)
-        return _plain(value)
+        return plain(value)
 
     def texts(self, name: str) -> list[str]:
         value = self.args.get(name) or []
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self._wrong(name, "a list of texts", value)
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
 
     def mapping(self, name: str) -> dict[str, Any]:
         value = self.args.get(name) or {}
@@ -79,6 +79,6 @@ class Call:
         )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without half characters, as a file name of another encoding has them: they can't be stored as UTF-8."""
     return text.encode("utf-8", "replace").decode()

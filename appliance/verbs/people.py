@@ -100,5 +100,5 @@ def check_user_name(name: str) -> str:
 
 
 def _role(call: Call) -> str:
-    known = [one.value for one in roles.FOR_PEOPLE]
-    return call.choice("role", known)
+    call.text("role")  # it has no default: a forgotten one must not make an admin a viewer
+    return call.choice("role", [one.value for one in roles.FOR_PEOPLE])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from appliance.app import App
 from appliance.db import Row, Transaction
-from appliance.errors import BadInput, Forbidden, Unauthenticated
+from appliance.errors import BadInput, Conflict, Forbidden, Unauthenticated
 from appliance.registry import sessions, users
 from appliance.registry.sessions import Session
 from appliance.registry.users import User
@@ -38,13 +38,16 @@ def set_up(app: App, code: str, name: str, password: str, address: str, browser:
 
 def sign_in(app: App, name: str, password: str, address: str, browser: str) -> tuple[str, Session]:
     """(secret of the cookie, session). Raises Unauthenticated, and Overloaded after too many wrong tries."""
-    attempt = Attempt(name.strip().casefold(), backoff.network(address))
+    attempt = Attempt(users.folded(name), backoff.network(address))
     backoff.begin(app.home.telemetry, attempt)
     user = users.find_typed(app.home.registry, name)
     if not passwords.is_right(password, user.password if user else None) or user is None:
         raise WrongPassword(user)
     with app.home.registry.write() as tx:
-        made = signing_in.begin(tx, users.find(tx, user.name), address, browser, app.home.config.admin)
+        now = users.find_or_none(tx, user.name)
+        if now is None or now.password != user.password:  # changed or removed while it was checked
+            raise WrongPassword(user)
+        made = signing_in.begin(tx, now, address, browser, app.home.config.admin)
     backoff.succeed(app.home.telemetry, attempt)
     return made
 
@@ -90,9 +93,10 @@ def password(app: App, call: Call) -> Row:
     if name is None:
         raise BadInput("Only somebody who is signed in has a password.", "Use: falaj user reset NAME")
     old, new = call.text("old"), call.text("new")
-    attempt = Attempt(name.casefold(), "own session")
+    attempt = Attempt(users.folded(name), f"own session of {name}")  # others' tries are no concern of theirs
     backoff.begin(app.home.telemetry, attempt)
-    if not passwords.is_right(old, users.find(app.home.registry, name).password):
+    before = users.find(app.home.registry, name).password
+    if not passwords.is_right(old, before):
         raise Forbidden("This is not your present password.", "Type it again.")
     backoff.succeed(app.home.telemetry, attempt)
     if old == new:
@@ -100,6 +104,8 @@ def password(app: App, call: Call) -> Row:
     passwords.check_new(new, name)
     hashed = passwords.hash_password(new)
     with app.home.registry.write() as tx:
+        if users.find(tx, name).password != before:
+            raise Conflict("Your password was changed meanwhile.", "Sign in with the new one.")
         users.set_password(tx, name, hashed, must_change=False)
         sessions.end_all(tx, name, but=call.caller.session)
         tx.audit(call.actor, "user.password", f"user:{name}")

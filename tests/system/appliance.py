@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,8 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.conftest import ROOT
 
+PASSWORD = "correct horse battery"
 FALAJ = str(Path(sys.executable).parent / "falaj")
 
 
@@ -120,6 +124,39 @@ class Appliance:
 
     def token(self, models: str = "*", *more: str) -> str:
         return str(self.json("token", "create", "--models", models, *more)["token"])
+
+    def page(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """One request to the admin port, as nobody unless `headers` or `cookies` say who."""
+        with self.browser(more.pop("cookies", None)) as client:
+            return client.request(method, path, **more)
+
+    def browser(self, cookies: dict[str, str] | None = None) -> httpx.Client:
+        """A browser at the admin page; `set_up` and `sign_in` give signed-in ones."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.admin_port}", cookies=cookies, timeout=30)
+
+    def set_up(self, name: str = "mona") -> httpx.Client:
+        """Make the first admin with the code that was printed at the start; their browser."""
+        code = re.findall(r"^ {6}(\w{5}-\w{5})$", self.log(), re.MULTILINE)[-1]
+        return self._entered("/api/v1/setup", code=code, name=name, password=PASSWORD)
+
+    def sign_in(self, name: str, password: str | None = None) -> httpx.Client:
+        """A new browser of somebody."""
+        return self._entered("/api/v1/session", name=name, password=password or PASSWORD)
+
+    def _entered(self, path: str, **body: str) -> httpx.Client:
+        client = self.browser()
+        reply = client.post(path, json=body)
+        assert reply.status_code == 201, reply.text
+        client.headers["X-CSRF-Token"] = reply.json()["csrf"]
+        return client
+
+    def add_user(self, name: str, role: str) -> httpx.Client:
+        """Somebody new, who has chosen a password of their own; their browser."""
+        made = self.json("user", "add", name, "--role", role)
+        client = self.sign_in(name, made["password"])
+        body = {"old": made["password"], "new": PASSWORD}
+        assert client.post("/api/v1/account/password", json=body).status_code == 200
+        return client
 
     def ask(self, path: str, body: Any = None, token: str | None = None, **headers: str) -> Reply:
         """One request to the endpoint."""
