@@ -150,6 +150,7 @@ def _context() -> dict[str, Any]:
         "who": words.who,
         "deed": words.deed,
         "role_word": words.role,
+        "browser": words.browser,
     }
 
 

@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 PICTURES = ROOT / "docs" / "pictures"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LONGEST = 2000  # of a picture: what is below says nothing new
 DESKTOP, PHONE = (1280, 900), (390, 844)
 # Chromium itself tells what the server refused; a page that is meant to be refused says so with `refusal`.
 RESOURCE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
@@ -204,9 +205,10 @@ class Visitor:
         folder = PICTURES if os.environ.get("FALAJ_PICTURES") == "1" else self.folder
         folder.mkdir(parents=True, exist_ok=True)
         assert self._debugger is not None
-        wanted = {"format": "webp", "quality": 82, "captureBeyondViewport": True}
+        wanted = {"format": "webp", "quality": 70, "captureBeyondViewport": True}
         size = self._debugger.send("Page.getLayoutMetrics")["cssContentSize"]
-        wanted["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        height = min(size["height"], LONGEST)
+        wanted["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}
         taken = self._debugger.send("Page.captureScreenshot", wanted)
         (folder / f"{name}.webp").write_bytes(base64.b64decode(taken["data"]))
 
