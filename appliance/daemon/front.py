@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from time import perf_counter
 from typing import Any
 
-from appliance.errors import FalajError, Overloaded
+from appliance.errors import FalajError, Overloaded, TooLarge
 from appliance.inference import wire
 from appliance.inference.bodies import BodyReader, BodyTooSlow, Gone
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 THREADS = 16
 MOST_WAITING = 128  # requests that have arrived and are not answered yet; one more is answered 429
+LARGEST = 4 << 20  # bytes of a body that is no upload
 UPLOADS = 4  # at once, in threads of their own; one more is answered 429
 SECONDS = 10.0  # that a body may take which is read before a thread is taken
 SILENCE = 30.0  # seconds that an upload may pause
@@ -38,15 +39,15 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Front:
     """An RSGI application around a WSGI one.
 
-    `takes_upload` tells by method and path which bodies may flow; all others have at most `largest` bytes.
+    `largest` tells by method and path how many bytes a body may have; None is an upload, which may flow.
     """
 
-    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool], largest: int) -> None:
+    def __init__(self, wsgi: Wsgi, largest: Callable[[str, str], int | None]) -> None:
         self._wsgi = wsgi
-        self._takes_upload = takes_upload
+        self._largest = largest
         self._waiting = self._uploading = 0
         self._closed = threading.Event()
-        self._bodies = BodyReader(SECONDS, largest)
+        self._bodies = BodyReader(SECONDS, LARGEST)
         self._pool: ThreadPoolExecutor | None = None
         self._uploads: ThreadPoolExecutor | None = None
         self._sweep: asyncio.Task[None] | None = None
@@ -79,10 +80,14 @@ class Front:
 
     async def _answer(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
         length = scope.headers.get("content-length")
-        told = length is not None or scope.headers.get("transfer-encoding") is not None
-        if told and self._takes_upload(scope.method, scope.path):
-            return await self._take_upload(scope, proto)
-        body = await self._bodies.read(proto, length, perf_counter()) if told else b""
+        body = b""
+        if length is not None or scope.headers.get("transfer-encoding") is not None:
+            largest = self._largest(scope.method, scope.path)
+            if largest is None:
+                return await self._take_upload(scope, proto)
+            if length is not None and length.isdecimal() and int(length[:20]) > largest:
+                raise TooLarge("The request is too large.", "Send less at once.")
+            body = await self._bodies.read(proto, length, perf_counter())
         try:
             if self._waiting >= MOST_WAITING:  # a request that has not arrived yet keeps nobody else out
                 raise Overloaded(

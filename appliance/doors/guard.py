@@ -27,7 +27,7 @@ from appliance.security import roles
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _WITH_ONE_TIME_PASSWORD = {access.ENTRY, access.OWN_ACCOUNT, roles.OWN_PASSWORD}
 FORM_COOKIE = "falaj-form"
-_STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
+STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
 
 
 class Guard:
@@ -66,7 +66,7 @@ class Guard:
         if need == access.SETUP and self.set_up:
             raise Conflict("The appliance is set up already.", "Sign in.")
         if need in (access.SETUP, access.ENTRY):
-            request.max_content_length = _STRANGERS_BODY  # told by its length, so that nobody waits for it
+            request.max_content_length = STRANGERS_BODY  # told by its length, so that nobody waits for it
         g.identity = self._identity(need)
         check_not_forged(request, g.identity, access.takes_upload(view))
         if g.identity is not None and need in roles.PERMISSIONS:

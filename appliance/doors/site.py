@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from appliance.app import App
 from appliance.doors import access, headers
-from appliance.doors.guard import Guard
+from appliance.doors.guard import STRANGERS_BODY, Guard
 from appliance.errors import FalajError, Overloaded, Unavailable
 from appliance.security.refusals import Refusals
 from appliance.security.roles import SYSTEM
@@ -42,13 +42,16 @@ class Site(Flask):
         self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
 
-    def takes_upload(self, method: str, path: str) -> bool:
-        """Whether what is sent there is an upload, which its view reads as it arrives."""
+    def largest(self, method: str, path: str) -> int | None:
+        """How many bytes may be sent there; None for an upload, which its view reads as it arrives."""
         try:
             endpoint, _ = self.url_map.bind("").match(path, method)
         except HTTPException:
-            return False
-        return access.takes_upload(self.view_functions[endpoint])
+            return STRANGERS_BODY
+        view = self.view_functions[endpoint]
+        if access.takes_upload(view):
+            return None
+        return STRANGERS_BODY if access.need_of(view) in (access.SETUP, access.ENTRY) else LARGEST_BODY
 
 
 def build(

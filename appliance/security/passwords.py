@@ -28,11 +28,12 @@ _ROWS = (
     "qwertzuiopasdfghjklyxcvbnm",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )
-_COMMON = frozenset(
-    """password passwort passw0rd administrator admin welcome letmein iloveyou princess sunshine football
-    baseball basketball superman batman trustno changeme default secret mysecret monkey dragon master qwerty
-    qwertyuiop asdfghjkl falaj company office dubai abudhabi sharjah emirates""".split()
-)
+_COMMON = {  # words that guessers try first, with digits and signs after them
+    "password", "passwort", "passw0rd", "administrator", "admin", "welcome", "letmein", "iloveyou",
+    "princess", "sunshine", "football", "baseball", "basketball", "superman", "batman", "trustno",
+    "changeme", "default", "secret", "mysecret", "monkey", "dragon", "master", "qwerty", "qwertyuiop",
+    "asdfghjkl", "falaj", "company", "office", "dubai", "abudhabi", "sharjah", "emirates",
+}  # fmt: skip
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as another
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 _one_at_a_time = threading.BoundedSemaphore(1)
@@ -70,7 +71,7 @@ def check_new(password: str, name: str) -> None:
 
 def _is_common(plain: str) -> bool:
     """Whether it is what guessers try first: a well-known word with its usual tail, or a row of keys."""
-    word = plain.translate(_LOOKS_LIKE).strip("0123456789!?.*#@$-_ ")
+    word = plain.strip("0123456789!?.*#@$-_ ").translate(_LOOKS_LIKE)
     rows = any(part in row for row in _ROWS for part in (plain, plain[::-1]))
     return rows or word in _COMMON or (len(word) % 2 == 0 and word[: len(word) // 2] * 2 == word)
 

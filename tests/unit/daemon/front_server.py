@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     while piece := environ["wsgi.input"].read(65536):
         digest.update(piece)
         size += len(piece)
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1.5)
     told = {key: value for key, value in environ.items() if isinstance(value, str)}
     told["path"] = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     body = json.dumps(told | {"size": size, "sha256": digest.hexdigest()}).encode()
@@ -34,16 +38,25 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     return [body]
 
 
+class Shared(front.Front):
+    """Uploads in the threads of everybody, as they would be without threads of their own."""
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__rsgi_init__(loop)
+        self._uploads = self._pool
+
+
 def main() -> None:
     for name, value in json.loads(sys.argv[2]).items():
         setattr(front, name, value)
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if "--echo" in sys.argv:
-        served = front.Front(echo, lambda method, path: path == "/upload", 1 << 20)
+        kind = Shared if "--shared" in sys.argv else front.Front
+        served = kind(echo, lambda method, path: None if path == "/upload" else 1 << 20)
     else:
         home.create(Path(sys.argv[1]))
         site = management(open_app(Path(sys.argv[1])))
-        served = front.Front(site.wsgi_app, site.takes_upload, LARGEST_BODY)
+        served = front.Front(site.wsgi_app, site.largest)
     print(sock.getsockname()[1], flush=True)
     serve_rsgi(served, [Listener(sock)], 1024, drain_seconds=2.0)
 

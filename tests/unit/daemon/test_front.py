@@ -105,15 +105,36 @@ def test_two_hundred_half_sent_bodies_stop_nobody(live: Callable[..., Live], kin
     assert others_served(live(), *HALF[kind], seconds=4) == 20
 
 
-def test_teeth_where_bodies_flow_to_threads_they_stop_everybody(live: Callable[..., Live]) -> None:
-    """The echo reads what is sent to /upload in its thread, for anybody: sixteen are enough."""
-    head = "POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000000"
+UPLOAD = "POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000000"
+
+
+def test_stalled_uploads_stop_only_other_uploads(live: Callable[..., Live]) -> None:
     server = live("--echo")
     with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(server.raw(UPLOAD, b"x"))
+        assert httpx.get(server.url, timeout=4).status_code == 200
+        reply = httpx.post(f"{server.url}/upload", content=b"x", timeout=4)
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+
+
+def test_teeth_in_the_threads_of_everybody_they_stop_everybody(live: Callable[..., Live]) -> None:
+    server = live("--echo", "--shared", UPLOADS=100)
+    with contextlib.ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(server.raw(head, b"x"))
+            stack.enter_context(server.raw(UPLOAD, b"x"))
         with pytest.raises(httpx.TimeoutException):
-            httpx.get(f"{server.url}/sign-in", timeout=2)
+            httpx.get(server.url, timeout=2)
+
+
+def test_a_stop_does_not_wait_for_an_upload_that_drips(live: Callable[..., Live]) -> None:
+    server = live("--echo")
+    with server.raw(UPLOAD, b"x") as connection:
+        time.sleep(0.3)
+        connection.sendall(b"x")
+        begun = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begun < 10
 
 
 def test_a_half_sent_body_is_told_so_in_time(live: Callable[..., Live]) -> None:
@@ -130,7 +151,7 @@ def test_an_upload_that_falls_silent_is_cut_off(live: Callable[..., Live]) -> No
 
 
 def test_a_slow_upload_that_goes_on_is_taken(live: Callable[..., Live]) -> None:
-    server = live("--echo", SILENCE=0.5, SMALL=10)
+    server = live("--echo", SILENCE=0.5, SLOWEST=10.0)
     with server.raw("POST /upload HTTP/1.1\nHost: x\nContent-Length: 50") as connection:
         for _ in range(10):
             time.sleep(0.12)  # together more than it may pause
@@ -138,11 +159,21 @@ def test_a_slow_upload_that_goes_on_is_taken(live: Callable[..., Live]) -> None:
         assert status_of(connection) == 200
 
 
+def test_an_upload_that_only_drips_is_cut_off(live: Callable[..., Live]) -> None:
+    server = live("--echo", SILENCE=0.5, SLOWEST=1000.0)
+    with server.raw("POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000") as connection:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                time.sleep(0.1)
+                connection.sendall(b"12345")
+        assert status_of(connection) in (0, 408, 500)
+
+
 def test_too_many_at_once_are_told_when_to_come_back(live: Callable[..., Live]) -> None:
     server = live("--echo", MOST_WAITING=4, THREADS=2)
     with contextlib.ExitStack() as stack:
         for _ in range(4):
-            stack.enter_context(server.raw("POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000000", b"x"))
+            stack.enter_context(server.raw("GET /slow HTTP/1.1\nHost: x"))
         deadline = time.monotonic() + 10
         while (reply := httpx.get(server.url, timeout=10)).status_code != 429:
             assert time.monotonic() < deadline
@@ -186,7 +217,9 @@ def test_what_strangers_send_is_small(live: Callable[..., Live]) -> None:
         head = f"POST /setup HTTP/1.1\n{FORM}\nContent-Length: {size}"
         with server.raw(head, b"" if size > 1 << 20 else b"x" * size) as connection:
             assert status_of(connection) == 413
-    assert httpx.post(f"{server.url}/setup", content=chunks(3_000_000, 100_000)).status_code == 413
+    head = f"POST /setup HTTP/1.1\n{FORM}\nTransfer-Encoding: chunked"
+    with server.raw(head, b"11170\r\n" + b"x" * 70_000 + b"\r\n0\r\n\r\n") as connection:
+        assert status_of(connection) == 413
 
 
 @pytest.mark.parametrize("path", ["/datasets/سجل", "/a%2Fb", "/%F0%9F%98%80", "/a%00b", "/%ff", "/a%20b"])

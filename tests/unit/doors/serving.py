@@ -52,11 +52,13 @@ class Served:
 
     def add_user(self, name: str, role: str, must_change: bool = False) -> None:
         with self.app.home.registry.write() as tx:
+            if role != "admin" and not users.there_are_any(tx):  # the first one must be an admin
+                users.add(tx, "first", "admin", _HASH, must_change=False, by="test")
             users.add(tx, name, role, _HASH, must_change, by="test")
 
     def add_all_roles(self) -> None:
         """A user of each role, named like it."""
-        for role in FOR_PEOPLE:
+        for role in reversed(FOR_PEOPLE):
             self.add_user(role.value, role.value)
 
     def secret(self, name: str) -> str:

@@ -138,3 +138,26 @@ def test_one_time_passwords_are_long_and_never_the_same() -> None:
     for one in made:
         passwords.check_new(one, "mona")
         assert not set(one) & set("0o1il")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "1234567890",
+        "0987654321",
+        "qwertyuiop",
+        "Password123",
+        "P@ssword2026!",
+        "welcome12345",
+        "falaj-2026!!",
+        "omaromaromar",
+    ],
+)
+def test_what_guessers_try_first_is_refused(password: str) -> None:
+    with pytest.raises(BadInput, match="too easy"):
+        passwords.check_new(password, "mona")
+
+
+@pytest.mark.parametrize(("name", "password"), [("Li", "believe my list"), ("a", "three small words")])
+def test_a_short_name_takes_no_words_away(name: str, password: str) -> None:
+    passwords.check_new(password, name)
