@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Blueprint, current_app, request
 
 from appliance.admin.rendering import ask, page
-from appliance.db.store import dumps
 from appliance.doors import access
 
 blueprint = Blueprint("audit", __name__)
@@ -30,7 +30,7 @@ def verify() -> Any:
 @access.needs("audit.export")
 def export() -> Any:
     """All entries as JSON Lines, oldest first."""
-    lines = "".join(dumps(entry) + "\n" for entry in ask("audit.export"))
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in ask("audit.export"))
     response = current_app.make_response(lines.encode())
     response.headers["Content-Type"] = "application/jsonl"
     response.headers["Content-Disposition"] = 'attachment; filename="falaj-audit.jsonl"'

@@ -54,7 +54,7 @@ def dataset(reference: str) -> Any:
     found = ask("dataset.show", dataset=reference)
     columns = ask("dataset.profile", dataset=reference)["profile"]["columns"]
     schema = {column["name"]: column for column in found["schema"]}
-    versions = [one for one in ask("dataset.ls") if one["dataset"] == found["dataset"]]
+    versions = ask("dataset.ls", dataset=found["dataset"])
     start = CHARTS_A_PAGE * max(0, request.args.get("part", 0, int))
     return page(
         "dataset.html",

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import quote
 
 from flask import current_app, g, redirect, render_template, request
 from jinja2 import FileSystemLoader
@@ -83,7 +84,7 @@ def go(to: str, kind: str = "", text: str = "") -> Response:
             _notices[g.identity.caller.session] = Notice(kind, text)
             while len(_notices) > _MOST_NOTICES:
                 _notices.popitem(last=False)
-    return redirect(to, 303)
+    return redirect(quote(to, safe="/:#?=&%"), 303)
 
 
 def failed(template: str, error: FalajError, **values: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flask import Blueprint, request
@@ -66,7 +67,11 @@ def _about(reference: str) -> dict[str, Any]:
 
 def _nth(known: list[str], text: str) -> str | None:
     """Columns are sent by their number: a name may be anything, and two may differ in a sign only."""
-    return known[int(text)] if text.isascii() and text.isdigit() and int(text) < len(known) else None
+    return (
+        known[int(text)]
+        if text.isascii() and text.isdigit() and len(text) <= 6 and int(text) < len(known)
+        else None
+    )
 
 
 def _budget(text: str) -> float | None:
@@ -75,6 +80,9 @@ def _budget(text: str) -> float | None:
 
 def _number(text: str, default: float) -> float:
     try:
-        return float(text) if text.strip() else default
-    except ValueError as error:
-        raise BadInput(_("'%s' is not a number.") % text[:40], _("Write digits.")) from error
+        number = float(text) if text.strip() else default
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadInput(_("'%s' is not a number.") % text[:40], _("Write digits."))
+    return number

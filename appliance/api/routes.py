@@ -45,7 +45,7 @@ class Route:
 ROUTES = (
     Route("GET", "/status", "status", "Whether every part is there and ready"),
     Route("GET", "/doctor", "doctor", "Look for trouble; every check with its fix"),
-    Route("GET", "/datasets", "dataset.ls", "All versions of all datasets"),
+    Route("GET", "/datasets", "dataset.ls", "All versions of all datasets, or of one", {"dataset": TEXT}),
     Route("GET", "/datasets/{dataset}", "dataset.show", "Columns of a dataset and what the import assumed"),
     Route("GET", "/datasets/{dataset}/profile", "dataset.profile", "What is in each column"),
     Route("DELETE", "/datasets/{dataset}", "dataset.rm", "Remove one version (NAME:VERSION)"),

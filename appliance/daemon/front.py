@@ -9,6 +9,7 @@ drips, is cut off. What reads those has asked first who is calling.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import sys
@@ -30,6 +31,7 @@ LARGEST = 4 << 20  # bytes of a body that is no upload
 UPLOADS = 4  # at once, in threads of their own; one more is answered 429
 SECONDS = 10.0  # that a body may take which is read before a thread is taken
 SILENCE = 30.0  # seconds that an upload may pause
+LINGER = 2.0  # seconds in which a refused sender may finish
 SLOWEST = 1024.0  # bytes a second that an upload must bring on the whole, after its first SILENCE seconds
 _JSON = ("content-type", "application/json")
 
@@ -111,7 +113,8 @@ class Front:
             status, headers, answer = await self._in_a_thread(self._uploads, environ(scope, stream))
         finally:
             self._uploading -= 1
-        if not stream.ended:  # refused before it was read: nobody wants the rest
+        if not stream.ended:  # refused before it was read: closing at once could take our answer away
+            await stream.read_out()
             headers.append(("connection", "close"))
         return status, headers, answer
 
@@ -158,6 +161,13 @@ class _Stream(io.RawIOBase):
         buffer[: len(taken)] = taken
         self._rest = self._rest[len(taken) :]
         return len(taken)
+
+    async def read_out(self) -> None:
+        """Take in what a refused sender still sends, for a moment."""
+        with contextlib.suppress(Exception):  # whatever ends it, it has ended
+            async with asyncio.timeout(LINGER):
+                async for _piece in self._pieces:
+                    pass
 
     def _next(self) -> bytes:
         future = asyncio.run_coroutine_threadsafe(self._fetch(), self._loop)

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -33,6 +33,7 @@ from appliance.process import die_with_parent
 from appliance.rollout import controller
 from appliance.security import certificates
 from appliance.security.refusals import Refusals
+from appliance.security.token_use import TokenUse
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,10 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     local = LocalServer(app)
     threading.Thread(target=local.serve_forever, name="falaj-local", daemon=True).start()
     threading.Thread(
-        target=_write_refusals, args=([site.refusals, local.refusals],), name="falaj-refusals", daemon=True
+        target=_write_counts,
+        args=([site.refusals, local.refusals, site.token_use],),
+        name="falaj-counts",
+        daemon=True,
     ).start()
     try:
         with _present(app.home, "admin"):
@@ -119,14 +123,18 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
         local.shutdown()
         for one in (site.refusals, local.refusals):
             one.flush(everything=True)
+        site.token_use.flush()
 
 
-def _write_refusals(counts: list[Refusals]) -> None:
-    """Write counted refusals down when their minute is over."""
+def _write_counts(counts: Sequence[Refusals | TokenUse]) -> None:
+    """Write down what was counted: refusals when their minute is over, the use of tokens."""
     while True:
         time.sleep(_RECONCILE)
         for one in counts:
-            one.flush()
+            try:
+                one.flush()
+            except FalajError as error:
+                log.warning("counts are lost: %s", error.message)
 
 
 def worker(home: Path) -> None:

@@ -31,10 +31,11 @@ STRANGERS_BODY = 64 * 1024  # bytes that somebody may send before they are known
 
 
 class Guard:
-    """The checks of one site. `names` gives the names that this machine answers to."""
+    """The checks of one site. `names` gives the names of this machine; `note_use` counts a token's use."""
 
-    def __init__(self, app: App, names: Callable[[], set[str]]) -> None:
+    def __init__(self, app: App, names: Callable[[], set[str]], note_use: Callable[[str], None]) -> None:
         self._app = app
+        self._note_use = note_use
         self._names = names
         self._set_up = False
 
@@ -76,6 +77,8 @@ class Guard:
         if need == access.SETUP:
             return None
         found = identify(self._app, request)
+        if found is not None and found.token is not None:
+            self._note_use(found.token)
         if found is None and need != access.ENTRY:
             raise Unauthenticated(
                 "This needs somebody who is signed in.",

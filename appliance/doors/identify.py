@@ -17,17 +17,18 @@ from appliance.security.tokens import digest, in_force
 
 @dataclass(frozen=True)
 class Identity:
-    """A caller, and for a browser the token that its forms must carry."""
+    """A caller: a browser with the token that its forms must carry, or a program with its token's id."""
 
     caller: Caller
     csrf: str | None = None
+    token: str | None = None
 
 
 def identify(app: App, request: Request) -> Identity | None:
     """The caller, or None for nobody. Raises Unauthenticated for a token that is no longer good."""
     text = _token(request)
     if text is not None:
-        return Identity(_program(app, text))
+        return _program(app, text)
     secret = request.cookies.get(cookie_name(request))
     if not secret:
         return None
@@ -70,11 +71,11 @@ def _token(request: Request) -> str | None:
     return given[7:].strip() if given[:7].lower() == "bearer " else ""
 
 
-def _program(app: App, text: str) -> Caller:
+def _program(app: App, text: str) -> Identity:
     found = in_force(tokens.find_by_digest(app.home.registry, digest(text)), text)
     if found.role is None:
         raise Forbidden(
             f"Token {found.id} is for predictions only.",
             "Make one for a role with: falaj token create --role operator",
         )
-    return Caller(f"token:{found.id}", Role(found.role))
+    return Identity(Caller(f"token:{found.id}", Role(found.role)), token=found.id)

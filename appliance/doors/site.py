@@ -17,6 +17,7 @@ from appliance.doors.guard import STRANGERS_BODY, Guard
 from appliance.errors import FalajError, Overloaded, Unavailable
 from appliance.security.refusals import Refusals
 from appliance.security.roles import SYSTEM
+from appliance.security.token_use import TokenUse
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
@@ -36,8 +37,9 @@ class Site(Flask):
     def __init__(self, app: App, names: Callable[[], set[str]]) -> None:
         super().__init__("falaj-admin", static_folder=None)
         self.app = app
-        self.guard = Guard(app, names)
         self.refusals = Refusals(app.home.registry, "admin")
+        self.token_use = TokenUse(app.home.telemetry)
+        self.guard = Guard(app, names, self.token_use.add)
         self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
         self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
@@ -71,9 +73,10 @@ def build(
         assert access.need_of(view) is not None, f"{endpoint} does not say what it needs"
 
     def told(error: FalajError) -> Any:
-        if error.status in _REFUSED:
-            site.refusals.add(_source(), error.status, getattr(error, "about", ""))
         page = None if request.path.startswith(API) else error_page(error)
+        led_to_sign_in = page is not None and page.status_code == 303
+        if error.status in _REFUSED and not led_to_sign_in:
+            site.refusals.add(_source(), error.status, getattr(error, "about", ""))
         response = page if page is not None else jsonify(error.as_json())
         response.status_code = page.status_code if page is not None else error.status
         if isinstance(error, Overloaded):

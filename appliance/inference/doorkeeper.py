@@ -2,19 +2,19 @@
 
 It follows the registry by a thread of its own, so that a token made or revoked is in force within
 milliseconds whatever else the worker is doing; `falaj token` waits until every worker has said so.
-Use is counted in memory and added to telemetry now and then: a crash loses the last moments of it.
 """
 
 from __future__ import annotations
 
 import time
 
-from appliance import clock, presence
+from appliance import presence
 from appliance.home import Home
 from appliance.inference.follower import Follower
 from appliance.registry import tokens
 from appliance.security.local_token import as_token
 from appliance.security.refusals import Refusals
+from appliance.security.token_use import TokenUse
 from appliance.security.tokens import TokenBook
 
 _ROLE = "tokens"
@@ -27,7 +27,7 @@ class Doorkeeper:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._book = TokenBook([])
-        self._used: dict[str, int] = {}
+        self._use = TokenUse(home.telemetry)
         self._refusals = Refusals(home.registry, "endpoint", at_once=False)
         self._flushed = time.monotonic()
         self._follower = Follower("falaj-tokens", home.run_dir, self._look, every=_FLUSH)
@@ -41,13 +41,13 @@ class Doorkeeper:
         """Leave, and write down which tokens were used."""
         self._follower.stop()
         presence.leave(self._home.run_dir, _ROLE)
-        self._flush()
+        self._use.flush()
         self._refusals.flush(everything=True)
 
     def authorise(self, token: str | None, model: str | None) -> str:
         """The id of the token that may ask this. Raises Unauthenticated or Forbidden."""
         id = self._book.authorise(token, model).id
-        self._used[id] = self._used.get(id, 0) + 1
+        self._use.add(id)
         return id
 
     def refused(self, client: str, status: int) -> None:
@@ -61,19 +61,5 @@ class Doorkeeper:
         presence.announce(self._home.run_dir, _ROLE, {"seen": seen})
         if time.monotonic() - self._flushed > _FLUSH:
             self._flushed = time.monotonic()
-            self._flush()
+            self._use.flush()
         self._refusals.flush()
-
-    def _flush(self) -> None:
-        """Add what was counted to telemetry, one row a token and hour."""
-        used, self._used = self._used, {}
-        if not used:
-            return
-        at = clock.now()
-        with self._home.telemetry.write() as tx:
-            for id, requests in used.items():
-                tx.execute(
-                    "INSERT INTO token_use VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                    " SET requests = requests + excluded.requests, last_at = excluded.last_at",
-                    (id, at[:13], requests, at),
-                )

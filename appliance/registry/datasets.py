@@ -74,8 +74,13 @@ def find_same(store: Store | Transaction, name: str, digest: str) -> Dataset | N
     return _from_row(row) if row else None
 
 
-def every(store: Store) -> list[Dataset]:
-    return [_from_row(row) for row in store.all("SELECT * FROM datasets ORDER BY name, version")]
+def summaries(store: Store, name: str | None = None) -> list[Row]:
+    """What a list shows of every version (of one dataset), without reading their profiles."""
+    return store.all(
+        "SELECT name AS dataset, version, digest, rows, json_array_length(columns) AS columns, source,"
+        " created_at, created_by FROM datasets WHERE name = coalesce(?, name) ORDER BY name, version",
+        (name,),
+    )
 
 
 def names(store: Store) -> list[str]:

@@ -70,6 +70,6 @@ def end(tx: Transaction, id: str) -> None:
     tx.execute("DELETE FROM sessions WHERE id = ?", (id,))
 
 
-def end_all(tx: Transaction, user: str, but: str | None = None) -> None:
-    """End every session of a user, but for the one in which they act."""
-    tx.execute("DELETE FROM sessions WHERE user = ? AND id IS NOT ?", (user, but))
+def end_all(tx: Transaction, user: str, but: str | None = None) -> int:
+    """End every session of a user, but for the one in which they act; how many there were."""
+    return tx.execute("DELETE FROM sessions WHERE user = ? AND id IS NOT ?", (user, but))

@@ -1,8 +1,8 @@
 """Where certificates and their keys are kept: sealed in `tls/` of the home, and the one served on tmpfs.
 
 A file is one certificate with its key, sealed by the key ring under its own name, and replaced as a whole:
-there are no halves that do not fit. One process at a time changes anything (a lock), and a change commits
-together with its entry in the audit chain.
+there are no halves that do not fit. One process at a time changes anything (a lock). The entry in the audit
+chain commits before the file takes its place: no certificate is ever served that the chain does not know.
 """
 
 from __future__ import annotations
@@ -68,10 +68,14 @@ def load(home: Home, kept: Kept) -> Identity | None:
 
 def keep(home: Home, kept: Kept, identity: Identity, actor: str, why: str) -> None:
     """Replace what is kept."""
-    sealed = home.keys.wrap(identity.pem(), f"tls:{kept}")
-    with told_when_full(), home.registry.write() as tx:
-        _audit(tx, actor, _ACTIONS[kept], identity.certificate, why)
-        write_file(home.path / "tls" / kept, sealed)
+    path = home.path / "tls" / kept
+    staged = path.with_suffix(".new")
+    with told_when_full():
+        write_file(staged, home.keys.wrap(identity.pem(), f"tls:{kept}"))
+        with home.registry.write() as tx:
+            _audit(tx, actor, _ACTIONS[kept], identity.certificate, why)
+        staged.rename(path)
+        sync_folder(path.parent)
 
 
 def forget(home: Home, actor: str) -> bool:
@@ -88,8 +92,8 @@ def forget(home: Home, actor: str) -> bool:
             tx.audit(actor, "certificate.forget", "certificate:damaged")
         else:
             _audit(tx, actor, "certificate.forget", own.certificate, "asked for")
-        path.unlink()
-        sync_folder(path.parent)
+    path.unlink()
+    sync_folder(path.parent)
     return True
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance import presence
 from appliance.errors import Corrupted, NotFound
@@ -192,7 +193,10 @@ def _shown(home: Home, authority: Identity, signed: Identity, own: Identity | No
     names, signer = _names(home), authority.certificate
     if own is not None:
         missing = not_covered(own.certificate, names)
-        return Shown(Source.OWN, own.certificate, own.certificates_pem().decode(), missing, signer)
+        trust = own.certificate.public_bytes(
+            Encoding.PEM
+        ).decode()  # it alone: who signed it signs for others
+        return Shown(Source.OWN, own.certificate, trust, missing, signer)
     trust = authority.certificates_pem().decode()
     return Shown(Source.AUTHORITY, signed.certificate, trust, split(signer, names)[1], signer)
 

@@ -53,17 +53,21 @@ def who(
     Notes that it was used, unless the page asks `by_itself`: an open tab must not count as somebody there.
     """
     session = sessions.find_by_digest(store, _digest(secret))
-    if session is None:
+    if session is None or is_over(session, settings):
         return None
     now, seen = clock.parse(clock.now()), clock.parse(session.seen_at)
-    if session.expires_at <= clock.stamp(now) or now - seen > timedelta(hours=settings.idle_hours):
-        return None
     user = users.find_or_none(store, session.user)
     if user is None:
         return None
     if now - seen > _SEEN_EVERY and not by_itself:
         _note(store, session, clock.stamp(now))
     return session, user
+
+
+def is_over(session: Session, settings: AdminSettings) -> bool:
+    """Whether a session has ended by its age, or because nobody used it."""
+    now, seen = clock.parse(clock.now()), clock.parse(session.seen_at)
+    return session.expires_at <= clock.stamp(now) or now - seen > timedelta(hours=settings.idle_hours)
 
 
 def csrf_token(secret: str) -> str:

@@ -46,7 +46,8 @@ def add(app: App, call: Call) -> Row:
 
 
 def ls(app: App, call: Call) -> list[Row]:
-    return [dataset.summary() for dataset in datasets.every(app.home.registry)]
+    """All versions of all datasets, or of one."""
+    return datasets.summaries(app.home.registry, call.optional("dataset"))
 
 
 def show(app: App, call: Call) -> Row:

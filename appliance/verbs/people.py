@@ -53,8 +53,8 @@ def reset(app: App, call: Call) -> Row:
     hashed = passwords.hash_password(password)
     with app.home.registry.write() as tx:
         users.set_password(tx, name, hashed, must_change=True)
-        sessions.end_all(tx, name)
-        tx.audit(call.actor, "user.reset", f"user:{name}")
+        ended = sessions.end_all(tx, name)
+        tx.audit(call.actor, "user.reset", f"user:{name}", {"sessions_ended": ended})
     return {"user": name, "password": password}
 
 
@@ -62,8 +62,9 @@ def rm(app: App, call: Call) -> Row:
     """Remove a user; all their sessions end. Raises Conflict for the last admin."""
     name = call.text("user")
     with app.home.registry.write() as tx:
+        ended = sessions.end_all(tx, name)
         users.remove(tx, name)
-        tx.audit(call.actor, "user.remove", f"user:{name}")
+        tx.audit(call.actor, "user.remove", f"user:{name}", {"sessions_ended": ended})
     return {"user": name, "removed": True}
 
 
@@ -90,11 +91,12 @@ def setup_code(app: App, call: Call) -> Row:
 def check_user_name(name: str) -> str:
     """A name to sign in with, in any script. Raises BadInput for what could pass for another name."""
     plain = unicodedata.normalize("NFKC", name).strip()
-    kinds = {unicodedata.category(letter)[0] for letter in plain}
-    if not 1 <= len(plain) <= _LONGEST or not kinds <= {"L", "N", "M", "P", "Z"} or "  " in plain:
+    kinds = {unicodedata.category(letter) for letter in plain}
+    usual = all(kind == "Zs" or kind[0] in "LNMP" for kind in kinds)
+    if not 1 <= len(plain) <= _LONGEST or not usual or set(plain) & {"/", "\\"} or "  " in plain:
         raise BadInput(
             f"The name of a user can't be {name[:40]!r}.",
-            f"Use 1 to {_LONGEST} letters or digits, in any language; no signs that can't be seen.",
+            f"Use 1 to {_LONGEST} letters or digits, in any language; no slashes, nothing unseen.",
         )
     return plain
 

@@ -5,6 +5,9 @@ What happens before somebody is known (`set_up`, `sign_in`) is no verb: no role 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from appliance import clock
 from appliance.app import App
 from appliance.db import Row, Transaction
 from appliance.errors import BadInput, Conflict, Forbidden, Unauthenticated
@@ -18,6 +21,8 @@ from appliance.security.backoff import Attempt
 from appliance.security.roles import Role
 from appliance.verbs.call import Call
 from appliance.verbs.people import check_user_name
+
+_ONE_TIME = timedelta(days=7)  # that a one-time password waits for its first use
 
 
 def set_up(app: App, code: str, name: str, password: str, address: str, browser: str) -> tuple[str, Session]:
@@ -43,6 +48,8 @@ def sign_in(app: App, name: str, password: str, address: str, browser: str) -> t
     user = users.find_typed(app.home.registry, name)
     if not passwords.is_right(password, user.password if user else None) or user is None:
         raise WrongPassword(user)
+    if user.must_change and clock.now() > clock.stamp(clock.parse(user.password_at) + _ONE_TIME):
+        raise Unauthenticated("This one-time password is too old.", "Ask an admin for a new one.")
     with app.home.registry.write() as tx:
         now = users.find_or_none(tx, user.name)
         if now is None or now.password != user.password:  # changed or removed while it was checked
@@ -73,6 +80,7 @@ def ls(app: App, call: Call) -> list[Row]:
     return [
         session.summary() | {"current": session.id == call.caller.session}
         for session in sessions.every(app.home.registry, whose)
+        if not signing_in.is_over(session, app.home.config.admin)
     ]
 
 
@@ -108,8 +116,8 @@ def password(app: App, call: Call) -> Row:
         if users.find(tx, name).password != before:
             raise Conflict("Your password was changed meanwhile.", "Sign in with the new one.")
         users.set_password(tx, name, hashed, must_change=False)
-        sessions.end_all(tx, name, but=call.caller.session)
-        tx.audit(call.actor, "user.password", f"user:{name}")
+        ended = sessions.end_all(tx, name, but=call.caller.session)
+        tx.audit(call.actor, "user.password", f"user:{name}", {"sessions_ended": ended})
     return {"user": name, "changed": True}
 
 

@@ -219,7 +219,7 @@ def test_what_strangers_send_is_small(live: Callable[..., Live]) -> None:
             assert status_of(connection) == 413
     head = f"POST /setup HTTP/1.1\n{FORM}\nTransfer-Encoding: chunked"
     with server.raw(head, b"11170\r\n" + b"x" * 70_000 + b"\r\n0\r\n\r\n") as connection:
-        assert status_of(connection) == 413
+        assert status_of(connection) in (403, 413)
 
 
 @pytest.mark.parametrize("path", ["/datasets/سجل", "/a%2Fb", "/%F0%9F%98%80", "/a%00b", "/%ff", "/a%20b"])
