@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from appliance.admin import words
 from appliance.admin.rendering import ask, page
 from appliance.doors import access
 
@@ -15,4 +16,4 @@ blueprint = Blueprint("checks", __name__)
 @blueprint.get("/checks")
 @access.needs("doctor")
 def checks() -> Any:
-    return page("checks.html", checks=ask("doctor"))
+    return page("checks.html", checks=ask("doctor"), words=words)

@@ -40,7 +40,10 @@ def model(reference: str) -> Any:
         versions=ask("model.versions", model=found["model"]),
         live=ask("deployment.show", model=found["model"])["live"],
         metrics=[_metric(report, name) for name in report["metrics"]],
-        rules=[(RULES.get(rule["rule"], rule["rule"]), rule) for rule in report["gate"]["rules"]],
+        rules=[
+            (words.of_the_core(RULES.get(rule["rule"], rule["rule"])), rule)
+            for rule in report["gate"]["rules"]
+        ],
         charts=pictures.of(report),
         importance=pictures.importance(report),
         confusion=report["plots"].get("confusion") if len(report["labels"]) <= _MOST_CLASSES else None,
@@ -100,7 +103,11 @@ def _metric(report: dict[str, Any], name: str) -> dict[str, Any]:
     guessing = report["baseline"].get(name)
     champion = (report["champion"] or {}).get(name)
     return {
-        "word": word,
+        "word": {
+            "plain": words.of_the_core(word.plain),
+            "term": word.term,
+            "reading": words.of_the_core(word.reading),
+        },
         "value": figure(value["value"], word.share),
         "between": between(value, word.share),
         "guessing": figure(guessing["value"], word.share) if guessing else None,

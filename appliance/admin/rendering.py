@@ -16,9 +16,9 @@ from jinja2 import FileSystemLoader
 from werkzeug.wrappers import Response
 
 from appliance import __version__
-from appliance.admin import words
+from appliance.admin import language, words
 from appliance.admin.assets import asset
-from appliance.admin.language import LANGUAGE, WEB, _, direction, translations
+from appliance.admin.language import WEB, _, direction, ngettext
 from appliance.admin.navigation import navigation
 from appliance.doors import guard
 from appliance.doors.guard import MustChange, NotSetUp
@@ -126,7 +126,7 @@ def install(site: Site) -> None:
     """Give a site our templates, their words and what all of them have."""
     site.jinja_loader = FileSystemLoader(WEB / "templates")
     site.jinja_env.add_extension("jinja2.ext.i18n")
-    site.jinja_env.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
+    site.jinja_env.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
     site.jinja_env.globals["asset"] = asset
     site.context_processor(_context)
 
@@ -137,9 +137,11 @@ def _context() -> dict[str, Any]:
     caller = identity.caller if identity is not None else None
     return {
         "nav": navigation(caller, request.path) if caller and caller.user and not caller.must_change else [],
-        "user": {"name": caller.user, "role": caller.role.value} if caller and caller.user else None,
+        "user": {"name": caller.user, "role": words.role(caller.role.value)}
+        if caller and caller.user
+        else None,
         "csrf": guard.form_token(),
-        "lang": LANGUAGE,
+        "lang": language.LANGUAGE,
         "dir": direction(),
         "notice": _take_notice(),
         "version": __version__,
@@ -147,6 +149,8 @@ def _context() -> dict[str, Any]:
         "plain_hint": plain_hint,
         "who": words.who,
         "deed": words.deed,
+        "role_word": words.role,
+        "browser": words.browser,
     }
 
 

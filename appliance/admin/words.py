@@ -100,6 +100,51 @@ def deed(action: str) -> str:
     }.get(action, action)
 
 
+def browser(told: str) -> str:
+    """A browser and its system from what it says of itself: `Firefox, Linux`."""
+    names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+    systems = {
+        "Android": "Android",
+        "iPhone": "iPhone",
+        "iPad": "iPad",
+        "Windows": "Windows",
+        "Mac OS": "Mac",
+        "CrOS": "Chromebook",
+        "Linux": "Linux",
+    }
+    found = [next((word for sign, word in table.items() if sign in told), "") for table in (names, systems)]
+    return ", ".join(filter(None, found)) or told[:40]
+
+
+def of_the_core(text: str) -> str:
+    """A fixed sentence of the core (metrics, rules, verdicts), which web/words.py puts into the catalogue."""
+    return _(text)
+
+
+def role(word: str) -> str:
+    return {
+        "viewer": _("viewer"),
+        "operator": _("operator"),
+        "approver": _("approver"),
+        "admin": _("admin"),
+    }.get(word, word)
+
+
+def check(name: str) -> str:
+    """What the doctor looks at, in words."""
+    return {
+        "keys": _("Keys"),
+        "registry": _("Main records"),
+        "telemetry": _("Measurements"),
+        "audit": _("Chain of records"),
+        "blobs": _("Stored files"),
+        "disk": _("Room on the disk"),
+        "certificate": _("Certificate"),
+        "roles": _("Running parts"),
+        "deployed": _("Models in use"),
+    }.get(name, name)
+
+
 def task(word: str) -> str:
     return {
         "binary": _("yes or no"),

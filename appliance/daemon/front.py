@@ -1,9 +1,9 @@
 """Flask behind granian's RSGI: a small adapter, so that both ports are served the same way.
 
-granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here small
-bodies are read on the event loop, under a deadline and a memory budget, before a thread is taken; larger
-ones, and uploads whose length isn't told, flow to the thread as it reads, and a sender that goes silent is
-cut off. What reads those has asked first who is calling.
+granian's own WSGI side has no body timeout: a few half-sent requests hold its threads for good. Here bodies
+are read on the event loop, under a deadline and a memory budget, before a thread is taken. Only uploads
+flow to their thread as it reads; they have few threads of their own, and a sender that goes silent, or only
+drips, is cut off. What reads those has asked first who is calling.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from time import perf_counter
 from typing import Any
 
@@ -25,34 +26,43 @@ log = logging.getLogger(__name__)
 
 THREADS = 16
 MOST_WAITING = 128  # requests that have arrived and are not answered yet; one more is answered 429
-SMALL = 1 << 20  # bytes of a body that is read before a thread is taken
-SECONDS = 10.0  # that such a body may take
-SILENCE = 30.0  # seconds that a larger body may pause
+UPLOADS = 4  # at once, in threads of their own; one more is answered 429
+SECONDS = 10.0  # that a body may take which is read before a thread is taken
+SILENCE = 30.0  # seconds that an upload may pause
+SLOWEST = 1024.0  # bytes a second that an upload must bring on the whole, after its first SILENCE seconds
 _JSON = ("content-type", "application/json")
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Front:
-    """An RSGI application around a WSGI one. `takes_upload` tells by method and path what may flow."""
+    """An RSGI application around a WSGI one.
 
-    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool]) -> None:
+    `takes_upload` tells by method and path which bodies may flow; all others have at most `largest` bytes.
+    """
+
+    def __init__(self, wsgi: Wsgi, takes_upload: Callable[[str, str], bool], largest: int) -> None:
         self._wsgi = wsgi
         self._takes_upload = takes_upload
-        self._waiting = 0
-        self._bodies = BodyReader(SECONDS, SMALL)
+        self._waiting = self._uploading = 0
+        self._closed = threading.Event()
+        self._bodies = BodyReader(SECONDS, largest)
         self._pool: ThreadPoolExecutor | None = None
+        self._uploads: ThreadPoolExecutor | None = None
         self._sweep: asyncio.Task[None] | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="falaj-page")
+        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="falaj-upload")
         self._sweep = loop.create_task(self._bodies.sweep())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()  # an upload that still flows ends, and its thread with it
+        for pool in (self._pool, self._uploads):
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         try:
@@ -68,36 +78,42 @@ class Front:
             proto.response_bytes(status, headers, body)
 
     async def _answer(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
-        loop = asyncio.get_running_loop()
         length = scope.headers.get("content-length")
-        chunked = scope.headers.get("transfer-encoding") is not None
-        large = length is not None and length.isdecimal() and int(length[:20]) > SMALL
-        if large or (chunked and self._takes_upload(scope.method, scope.path)):
-            stream = _Stream(proto, loop)
-            status, headers, answer = await self._in_a_thread(loop, environ(scope, stream))
-            if not stream.ended:  # refused before it was read: nobody wants the rest
-                headers.append(("connection", "close"))
-            return status, headers, answer
-        body = b""
-        if length is not None or chunked:
-            body = await self._bodies.read(proto, length, perf_counter())
+        told = length is not None or scope.headers.get("transfer-encoding") is not None
+        if told and self._takes_upload(scope.method, scope.path):
+            return await self._take_upload(scope, proto)
+        body = await self._bodies.read(proto, length, perf_counter()) if told else b""
         try:
-            return await self._in_a_thread(loop, environ(scope, io.BytesIO(body)))
+            if self._waiting >= MOST_WAITING:  # a request that has not arrived yet keeps nobody else out
+                raise Overloaded(
+                    "The appliance is answering many requests already.", "Try again in a moment."
+                )
+            self._waiting += 1
+            try:
+                return await self._in_a_thread(self._pool, environ(scope, io.BytesIO(body)))
+            finally:
+                self._waiting -= 1
         finally:
             self._bodies.release(len(body))
 
-    async def _in_a_thread(
-        self, loop: asyncio.AbstractEventLoop, environment: dict[str, Any]
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Counted from here on only: a request that has not arrived yet keeps nobody else out."""
-        if self._waiting >= MOST_WAITING:
-            raise Overloaded("The appliance is answering many requests already.", "Try again in a moment.")
-        assert self._pool is not None
-        self._waiting += 1
+    async def _take_upload(self, scope: Any, proto: Any) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Let the body flow into a thread of the few that uploads have to themselves."""
+        if self._uploading >= UPLOADS:
+            raise Overloaded("Other files are coming in already.", "Try again when they are there.")
+        stream = _Stream(proto, asyncio.get_running_loop(), self._closed)
+        self._uploading += 1
         try:
-            return await loop.run_in_executor(self._pool, self._call, environment)
+            status, headers, answer = await self._in_a_thread(self._uploads, environ(scope, stream))
         finally:
-            self._waiting -= 1
+            self._uploading -= 1
+        if not stream.ended:  # refused before it was read: nobody wants the rest
+            headers.append(("connection", "close"))
+        return status, headers, answer
+
+    async def _in_a_thread(
+        self, pool: ThreadPoolExecutor | None, environment: dict[str, Any]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        return await asyncio.get_running_loop().run_in_executor(pool, self._call, environment)
 
     def _call(self, environment: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         told: list[Any] = []
@@ -119,10 +135,12 @@ class Front:
 class _Stream(io.RawIOBase):
     """A body as it arrives, read from a thread; each piece is fetched on the server's event loop."""
 
-    def __init__(self, proto: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, proto: Any, loop: asyncio.AbstractEventLoop, closed: threading.Event) -> None:
         self._pieces = aiter(proto)
         self._loop = loop
+        self._closed = closed
         self._rest = b""
+        self._begun, self._received = perf_counter(), 0
         self.ended = False
 
     def readable(self) -> bool:
@@ -138,12 +156,15 @@ class _Stream(io.RawIOBase):
 
     def _next(self) -> bytes:
         future = asyncio.run_coroutine_threadsafe(self._fetch(), self._loop)
+        piece = None
         try:
+            while not future.done():
+                if self._closed.is_set():  # the loop has stopped, and nothing will ever come
+                    raise BodyTooSlow("The appliance is stopping.", "Send the file again in a moment.")
+                wait([future], 0.5)
             piece = future.result()
         except TimeoutError:
-            raise BodyTooSlow(
-                "The upload stopped on its way.", "Check the network, then send it again."
-            ) from None
+            raise _stopped() from None
         except FalajError:
             raise
         except Exception as error:  # the server's own classes for a broken connection
@@ -151,6 +172,10 @@ class _Stream(io.RawIOBase):
         if piece is None:
             self.ended = True
             return b""
+        self._received += len(piece)
+        seconds = perf_counter() - self._begun
+        if seconds > SILENCE and self._received < SLOWEST * seconds:
+            raise _stopped()
         return piece
 
     async def _fetch(self) -> bytes | None:
@@ -159,6 +184,10 @@ class _Stream(io.RawIOBase):
         except StopAsyncIteration:
             return None
         return piece
+
+
+def _stopped() -> BodyTooSlow:
+    return BodyTooSlow("The upload stopped on its way.", "Check the network, then send it again.")
 
 
 def environ(scope: Any, stream: io.RawIOBase | io.BytesIO) -> dict[str, Any]:

@@ -7,6 +7,10 @@ import time
 from appliance import admin, api
 from appliance.app import App
 from appliance.doors.site import Site, build
+from appliance.errors import Corrupted
+from appliance.home import Home
+from appliance.security import certificates
+from appliance.security.authority import named
 from appliance.security.names import of_this_machine
 
 _FRESH = 10.0  # seconds; a name that was just added to the machine is known this soon
@@ -14,7 +18,7 @@ _FRESH = 10.0  # seconds; a name that was just added to the machine is known thi
 
 def management(app: App) -> Site:
     """The site as the admin role serves it."""
-    names = _OwnNames(app.home.config.tls.names)
+    names = _OwnNames(app.home)
     site = build(app, [api.blueprint, *admin.BLUEPRINTS], names, admin.error_page)
     admin.install(site)
     return site
@@ -23,13 +27,22 @@ def management(app: App) -> Site:
 class _OwnNames:
     """The names that this machine answers to, looked up now and then."""
 
-    def __init__(self, more: str) -> None:
-        self._more = more
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._more = home.config.tls.names
         self._known: set[str] = set()
         self._looked = float("-inf")
 
     def __call__(self) -> set[str]:
         if time.monotonic() - self._looked > _FRESH:
-            self._known = set(of_this_machine(self._more).dns)
+            self._known = set(of_this_machine(self._more).dns) | self._certified()
             self._looked = time.monotonic()
         return self._known
+
+    def _certified(self) -> set[str]:
+        """The names of the certificate: who brought one has vouched for them."""
+        try:
+            shown = certificates.current(self._home)
+        except Corrupted:  # the doctor tells of it
+            return set()
+        return set(named(shown.certificate).dns) if shown else set()

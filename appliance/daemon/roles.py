@@ -100,6 +100,7 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     from appliance.daemon.listener import listeners
     from appliance.daemon.management import management
     from appliance.daemon.rsgi import serve_rsgi
+    from appliance.doors.site import LARGEST_BODY
 
     app = open_app(home)
     site = management(app)
@@ -113,7 +114,7 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     ).start()
     try:
         with _present(app.home, "admin"):
-            front = Front(site.wsgi_app, site.takes_upload)
+            front = Front(site.wsgi_app, site.takes_upload, LARGEST_BODY)
             serve_rsgi(front, listeners(app.home, made), sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
     finally:
         local.shutdown()

@@ -91,7 +91,8 @@ class Guard:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            if host not in self._names():
+            known = self._names()
+            if host not in known and f"*.{host.partition('.')[2]}" not in known:
                 raise BadInput(
                     f"This appliance does not answer to the name '{host[:60]}'.",
                     "Use its address, or add the name to tls.names in falaj.toml.",

@@ -29,8 +29,11 @@ def identify(app: App, request: Request) -> Identity | None:
     if text is not None:
         return Identity(_program(app, text))
     secret = request.cookies.get(cookie_name(request))
-    found = sessions.who(app.home.registry, secret, app.home.config.admin) if secret else None
-    if secret is None or found is None:
+    if not secret:
+        return None
+    polls = "HX-Request" in request.headers
+    found = sessions.who(app.home.registry, secret, app.home.config.admin, by_itself=polls)
+    if found is None:
         return None
     session, user = found
     caller = Caller(f"user:{user.name}", Role(user.role), user.name, session.id, user.must_change)

@@ -22,6 +22,7 @@ from appliance.verbs.call import Call
 
 log = logging.getLogger(__name__)
 
+LARGEST_BODY = 4 << 20  # bytes of a request that is no upload
 FORM_BYTES = 256 * 1024  # of a form's fields, held in memory; an upload's file is not held
 _REFUSED = {401, 403, 429}
 API = "/api/"
@@ -39,7 +40,7 @@ class Site(Flask):
         self.refusals = Refusals(app.home.registry, "admin")
         self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
         self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
-        self.config["MAX_CONTENT_LENGTH"] = app.home.config.inference.max_body_mb << 20
+        self.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
 
     def takes_upload(self, method: str, path: str) -> bool:
         """Whether what is sent there is an upload, which its view reads as it arrives."""

@@ -30,5 +30,9 @@ def take_a_try(tx: Transaction) -> Row | None:
     return tx.one("SELECT * FROM setup_code") if changed else None
 
 
+def give_a_try_back(tx: Transaction, digest: str) -> None:
+    tx.execute("UPDATE setup_code SET tries = tries + 1 WHERE digest = ?", (digest,))
+
+
 def forget(tx: Transaction) -> None:
     tx.execute("DELETE FROM setup_code")

@@ -68,6 +68,8 @@ def add(tx: Transaction, name: str, role: str, password: str, must_change: bool,
         raise Conflict(f"There is a user '{taken.name}' already.", "Choose another name.")
     at = clock.now()
     tx.insert("users", vars(User(name, role, password, must_change, at, at, by)))
+    if tx.one("SELECT 1 FROM users WHERE role = 'admin' LIMIT 1") is None:
+        raise Conflict("The first user must be an admin.", "Add an admin first, or set the page up.")
 
 
 def set_role(tx: Transaction, name: str, role: str) -> None:

@@ -18,7 +18,21 @@ from appliance.errors import BadInput, Overloaded
 
 SHORTEST, LONGEST = 10, 200
 _DIFFERENT = 5  # so many different letters make a password more than a row of one key
+_TELLING = 4  # a name of so many letters must not be in the password; shorter ones are in many words
 _PATIENCE = 10.0
+_LOOKS_LIKE = str.maketrans("@$!", "asi")
+_ROWS = (
+    "01234567890123456789",
+    "abcdefghijklmnopqrstuvwxyz",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
+)
+_COMMON = frozenset(
+    """password passwort passw0rd administrator admin welcome letmein iloveyou princess sunshine football
+    baseball basketball superman batman trustno changeme default secret mysecret monkey dragon master qwerty
+    qwertyuiop asdfghjkl falaj company office dubai abudhabi sharjah emirates""".split()
+)
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as another
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 _one_at_a_time = threading.BoundedSemaphore(1)
@@ -45,11 +59,20 @@ def check_new(password: str, name: str) -> None:
         raise BadInput(
             f"A password must have {SHORTEST} to {LONGEST} letters.", "Three or four words make a good one."
         )
-    plain = password.casefold()
-    if len(set(plain)) < _DIFFERENT or plain in name.casefold() or name.casefold() in plain:
+    plain, folded = password.casefold(), name.casefold()
+    named = len(folded) >= _TELLING and folded in plain
+    if named or len(set(plain)) < _DIFFERENT or _is_common(plain):
         raise BadInput(
-            "This password is too easy to guess.", "Leave your name out, and use more different letters."
+            "This password is too easy to guess.",
+            "Leave your name, rows of keys and well-known passwords out.",
         )
+
+
+def _is_common(plain: str) -> bool:
+    """Whether it is what guessers try first: a well-known word with its usual tail, or a row of keys."""
+    word = plain.translate(_LOOKS_LIKE).strip("0123456789!?.*#@$-_ ")
+    rows = any(part in row for row in _ROWS for part in (plain, plain[::-1]))
+    return rows or word in _COMMON or (len(word) % 2 == 0 and word[: len(word) // 2] * 2 == word)
 
 
 def one_time_password() -> str:

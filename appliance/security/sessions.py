@@ -45,8 +45,13 @@ def begin(
     return secret, session
 
 
-def who(store: Store, secret: str, settings: AdminSettings) -> tuple[Session, User] | None:
-    """Whose session this is, or None when it is over; notes that it was used."""
+def who(
+    store: Store, secret: str, settings: AdminSettings, by_itself: bool = False
+) -> tuple[Session, User] | None:
+    """Whose session this is, or None when it is over.
+
+    Notes that it was used, unless the page asks `by_itself`: an open tab must not count as somebody there.
+    """
     session = sessions.find_by_digest(store, _digest(secret))
     if session is None:
         return None
@@ -56,7 +61,7 @@ def who(store: Store, secret: str, settings: AdminSettings) -> tuple[Session, Us
     user = users.find_or_none(store, session.user)
     if user is None:
         return None
-    if now - seen > _SEEN_EVERY:
+    if now - seen > _SEEN_EVERY and not by_itself:
         _note(store, session, clock.stamp(now))
     return session, user
 

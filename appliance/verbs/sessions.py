@@ -93,7 +93,8 @@ def password(app: App, call: Call) -> Row:
     if name is None:
         raise BadInput("Only somebody who is signed in has a password.", "Use: falaj user reset NAME")
     old, new = call.text("old"), call.text("new")
-    attempt = Attempt(users.folded(name), f"own session of {name}")  # others' tries are no concern of theirs
+    own = f"own session of {name}"  # what others try at the sign-in is no concern of theirs
+    attempt = Attempt(own, own)
     backoff.begin(app.home.telemetry, attempt)
     before = users.find(app.home.registry, name).password
     if not passwords.is_right(old, before):

@@ -1,7 +1,8 @@
 """A person with a browser: real Chromium, driven by mouse, finger and keyboard, that puts up with nothing.
 
-Whatever the page says to its console, a refused policy, a request to anywhere else or a page that is wider than
-the window fails the test. Scripts only look: they go in by the debugger, as the page's policy allows none.
+Whatever the page says to its console, a refused policy, a request to anywhere else or a page that is wider
+than the window fails the test. Scripts only look: they go in by the debugger, as the page's
+policy allows none.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
 from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
 
 from tests.conftest import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LONGEST = 2000  # of a picture: what is below says nothing new
 DESKTOP, PHONE = (1280, 900), (390, 844)
 # Chromium itself tells what the server refused; a page that is meant to be refused says so with `refusal`.
 RESOURCE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
@@ -184,7 +186,7 @@ class Visitor:
         ]
 
     def see(self, name: str) -> None:
-        """Look at the whole page in light and dark: drawn, within the window, for everybody; take its picture."""
+        """Look at the page in light and dark: drawn, within the window, for everybody; take its picture."""
         self.drawn()
         self.nothing_sticks_out()
         self.look("scrollTo(0, 0)")  # pictures begin at the top
@@ -203,9 +205,10 @@ class Visitor:
         folder = PICTURES if os.environ.get("FALAJ_PICTURES") == "1" else self.folder
         folder.mkdir(parents=True, exist_ok=True)
         assert self._debugger is not None
-        wanted = {"format": "webp", "quality": 82, "captureBeyondViewport": True}
+        wanted = {"format": "webp", "quality": 70, "captureBeyondViewport": True}
         size = self._debugger.send("Page.getLayoutMetrics")["cssContentSize"]
-        wanted["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        height = min(size["height"], LONGEST)
+        wanted["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}
         taken = self._debugger.send("Page.captureScreenshot", wanted)
         (folder / f"{name}.webp").write_bytes(base64.b64decode(taken["data"]))
 
@@ -271,5 +274,6 @@ class Visitor:
 FOCUSED = """(() => { const on = document.activeElement;
   const label = on.labels?.[0]?.innerText ?? on.getAttribute("aria-label") ?? "";
   return (label || on.innerText || on.value || on.tagName).trim().split("\\n")[0]; })()"""
-STICKS_OUT = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+STICKS_OUT = """[...document.querySelectorAll('body *')]
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
   .slice(0, 6).map(e => e.outerHTML.slice(0, 120))"""

@@ -1,4 +1,4 @@
-"""The whole main job in a real browser, as a person does it: from the set-up code to a prediction and back out.
+"""The whole main job in a real browser, as a person does it: from the set-up code to a prediction.
 
 After the first address there are only the mouse (or a finger), the keyboard, and what the page offers.
 """

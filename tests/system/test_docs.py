@@ -1,7 +1,7 @@
 """Every shell block of the documentation is run, in order, against a real appliance.
 
 The pages go on from each other, as a reader does: README first, then those of the index. Each page is one
-shell that stops at its first error; an HTTP error counts as one. Only the port is replaced.
+shell that stops at its first error; an HTTP error counts as one. Only the ports are replaced.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def test_what_the_pages_tell_to_type_works(appliance_of_the_reader: Appliance, t
             script += f"echo '@@ {block}'\n{block.text}"
             ran += 1
         script = script.replace("127.0.0.1:7601", f"127.0.0.1:{appliance_of_the_reader.port}")
+        script = script.replace("127.0.0.1:7600", f"127.0.0.1:{appliance_of_the_reader.admin_port}")
         done = subprocess.run(
             ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )

@@ -436,6 +436,13 @@ def test_the_whole_inference_role_is_killed(begin: Begin, seed: Seed) -> None:
     processes.until(lambda: is_ready(appliance))
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return True
+
+
 def test_the_supervisor_is_killed(begin: Begin, seed: Seed) -> None:
     """Nothing is left of it, and started again it has everything that was acknowledged."""
     appliance = begin()
@@ -456,10 +463,8 @@ def test_the_supervisor_is_killed(begin: Begin, seed: Seed) -> None:
     appliance.kill()
     thread.join(10)
     processes.until(lambda: processes.gone(running), 5)
-    for port in (appliance.port, appliance.admin_port):
-        with socket.socket() as free:
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            free.bind(("127.0.0.1", port))
+    for port in (appliance.port, appliance.admin_port):  # a dead process may still have a thread that ends
+        processes.until(lambda port=port: is_free(port), 5)
     appliance.start()
     assert {row["id"] for row in client.call("token.ls")} >= set(tokens)
     assert (version_of(appliance, seed), version_of(appliance, seed, "other")) == (2, 1)

@@ -116,7 +116,8 @@ def test_the_admin_port_too(trained: Neighbour) -> None:
 
 def test_what_the_appliance_says_of_itself_is_so(trained: Neighbour) -> None:
     shown = trained.json("certificate", "show")
-    assert shown["fingerprint"] == fingerprint(trained, SERVER, trained.port)
+    for port in (trained.port, trained.admin_port):
+        assert shown["fingerprint"] == fingerprint(trained, SERVER, port)
     told = subprocess.run(
         ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(trained.authority())],
         capture_output=True, text=True, timeout=20, check=True,
@@ -181,6 +182,7 @@ def test_renewing_by_hand_drops_nothing_and_is_in_force(trained: Neighbour) -> N
             renewed = trained.json("certificate", "renew")
             assert renewed["in_force"]
             assert renewed["fingerprint"] == fingerprint(trained, SERVER, trained.port)
+            assert renewed["fingerprint"] == fingerprint(trained, SERVER, trained.admin_port)
     assert {answer.status for answer in caller.answers} == {200}
 
 

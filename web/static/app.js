@@ -38,7 +38,10 @@ const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyl
 function showLocal(element) {
   const at = new Date(element.dateTime);
   if (Number.isNaN(at.getTime())) return;
-  element.textContent = moment.format(at);
+  // Where a table is narrow the time may stand below the date, but neither breaks within.
+  element.textContent = moment.formatToParts(at)
+    .map(({ type, value }, nth, all) => (type === "literal" && all[nth + 1]?.type === "hour" ? value : value.replaceAll(" ", "\u00a0")))
+    .join("");
   element.title = element.dateTime;
 }
 

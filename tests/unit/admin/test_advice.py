@@ -19,33 +19,105 @@ DONE = {"job": "8", "state": "succeeded", "error": None}
 
 CASES: list[tuple[str, tuple[Any, ...], str, str, str, str]] = [
     ("a part is down", (DOWN, TABLE, [LIVE], [FAILED]), "bad", "Not every part", "worker", "/checks"),
-    ("down and lost", ({"roles": LOST["roles"] | DOWN["roles"] | {"inference": {"ready": False, "lost": {"a": "b"}}}},
-     [], [], []), "bad", "Not every part", "inference, worker", "/checks"),
-    ("a model is lost", (LOST, TABLE, [LIVE], [FAILED]), "bad", "A model that should answer does not.", "b: x",
-     "/deployments"),
-    ("the last job failed", (FINE, TABLE, [LIVE], [FAILED, DONE]), "warn", "the last job failed",
-     "The table is empty.", "/jobs/7"),
-    ("it failed without a reason", (FINE, [], [], [FAILED | {"error": None}]), "warn", "the last job failed", "",
-     "/jobs/7"),
+    (
+        "down and lost",
+        (
+            {"roles": LOST["roles"] | DOWN["roles"] | {"inference": {"ready": False, "lost": {"a": "b"}}}},
+            [],
+            [],
+            [],
+        ),
+        "bad",
+        "Not every part",
+        "inference, worker",
+        "/checks",
+    ),
+    (
+        "a model is lost",
+        (LOST, TABLE, [LIVE], [FAILED]),
+        "bad",
+        "A model that should answer does not.",
+        "b: x",
+        "/deployments",
+    ),
+    (
+        "the last job failed",
+        (FINE, TABLE, [LIVE], [FAILED, DONE]),
+        "warn",
+        "the last job failed",
+        "The table is empty.",
+        "/jobs/7",
+    ),
+    (
+        "it failed without a reason",
+        (FINE, [], [], [FAILED | {"error": None}]),
+        "warn",
+        "the last job failed",
+        "",
+        "/jobs/7",
+    ),
     ("an older job failed", (FINE, TABLE, [LIVE], [DONE, FAILED]), "good", "One model answers.", "", ""),
-    ("nothing is here", (FINE, [], [], []), "good", "Nothing is here yet.", "Bring in a table", "/datasets#add"),
-    ("only a table", (FINE, TABLE, [], [DONE]), "good", "No model has been trained yet.", "learn it", "/train"),
-    ("only a model", (FINE, TABLE, [TRAINED], [DONE]), "good", "No model is in use yet.", "put it to use", "/models"),
-    ("a model without its table", (FINE, [], [TRAINED], []), "good", "No model is in use yet.", "", "/models"),
+    (
+        "nothing is here",
+        (FINE, [], [], []),
+        "good",
+        "Nothing is here yet.",
+        "Bring in a table",
+        "/datasets#add",
+    ),
+    (
+        "only a table",
+        (FINE, TABLE, [], [DONE]),
+        "good",
+        "No model has been trained yet.",
+        "learn it",
+        "/train",
+    ),
+    (
+        "only a model",
+        (FINE, TABLE, [TRAINED], [DONE]),
+        "good",
+        "No model is in use yet.",
+        "put it to use",
+        "/models",
+    ),
+    (
+        "a model without its table",
+        (FINE, [], [TRAINED], []),
+        "good",
+        "No model is in use yet.",
+        "",
+        "/models",
+    ),
     ("one answers", (FINE, TABLE, [LIVE, TRAINED], [DONE]), "good", "One model answers.", "", ""),
     ("two answer", (FINE, TABLE, [LIVE, LIVE], [DONE]), "good", "2 models answer.", "", ""),
-    ("a job runs", (FINE, TABLE, [LIVE], [DONE | {"state": "running"}]), "good", "One model answers.", "", ""),
-    ("no program may ask", (FINE, TABLE, [LIVE], [], 0), "good", "One model answers.", "token", "/tokens#make"),
+    (
+        "a job runs",
+        (FINE, TABLE, [LIVE], [DONE | {"state": "running"}]),
+        "good",
+        "One model answers.",
+        "",
+        "",
+    ),
+    (
+        "no program may ask",
+        (FINE, TABLE, [LIVE], [], 0),
+        "good",
+        "One model answers.",
+        "token",
+        "/tokens#make",
+    ),
     ("a program may ask", (FINE, TABLE, [LIVE], [], 1), "good", "One model answers.", "", ""),
     ("who can't make a token", (FINE, TABLE, [LIVE], [], None), "good", "One model answers.", "", ""),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
     ("facts", "kind", "sentence", "more", "href"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_the_sentence(facts: tuple[Any, ...], kind: str, sentence: str, more: str, href: str) -> None:
-    told = advise(*facts)
+    status, tables, *others = facts
+    told = advise(status | {"datasets": len(tables)}, *others)
     assert told.kind == kind
     assert sentence in told.sentence
     assert more in told.more

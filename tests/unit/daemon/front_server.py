@@ -39,11 +39,11 @@ def main() -> None:
         setattr(front, name, value)
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if "--echo" in sys.argv:
-        served = front.Front(echo, lambda method, path: path == "/upload")
+        served = front.Front(echo, lambda method, path: path == "/upload", 1 << 20)
     else:
         home.create(Path(sys.argv[1]))
         site = management(open_app(Path(sys.argv[1])))
-        served = front.Front(site.wsgi_app, site.takes_upload)
+        served = front.Front(site.wsgi_app, site.takes_upload, LARGEST_BODY)
     print(sock.getsockname()[1], flush=True)
     serve_rsgi(served, [Listener(sock)], 1024, drain_seconds=2.0)
 

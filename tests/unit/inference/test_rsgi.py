@@ -39,19 +39,6 @@ def test_granian_is_the_version_we_know():
     assert " ".join(known.split()) in " ".join(source.split())
 
 
-def test_the_wsgi_side_is_the_one_we_know():
-    """wsgi.py calls the same kind of names for the admin page."""
-    from granian import wsgi
-    from granian.server import mp
-
-    assert callable(wsgi._callback_wrapper)
-    source = inspect.getsource(mp.MPServer._spawn_wsgi_worker)
-    known = """worker = WSGIWorker( worker_id, sock, ipc, runtime_threads, runtime_blocking_threads,
-        blocking_threads, blocking_threads_idle_timeout, backpressure, http_mode, http1_settings,
-        http2_settings, static_path, *ssl_ctx, metrics, )"""
-    assert " ".join(known.split()) in " ".join(source.split())
-
-
 def test_inference_loads_no_training_library():
     program = (
         "import sys, appliance.daemon.rsgi, appliance.inference.endpoint, appliance.runtimes as r\n"
