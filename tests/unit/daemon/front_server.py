@@ -19,6 +19,7 @@ from appliance.daemon import front
 from appliance.daemon.listener import Listener
 from appliance.daemon.management import management
 from appliance.daemon.rsgi import serve_rsgi
+from appliance.doors.site import LARGEST_BODY
 
 
 def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -105,15 +105,22 @@ def test_two_hundred_half_sent_bodies_stop_nobody(live: Callable[..., Live], kin
     assert others_served(live(), *HALF[kind], seconds=4) == 20
 
 
-def test_teeth_where_bodies_flow_to_threads_they_stop_everybody(live: Callable[..., Live]) -> None:
-    """The echo reads what is sent to /upload in its thread, for anybody: sixteen are enough."""
+def test_teeth_where_bodies_flow_to_threads_they_stop_the_next(live: Callable[..., Live]) -> None:
+    """The echo lets anybody's upload flow: a few half-sent ones keep the next out, but no page."""
     head = "POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000000"
     server = live("--echo")
     with contextlib.ExitStack() as stack:
-        for _ in range(20):
+        for _ in range(4):
             stack.enter_context(server.raw(head, b"x"))
-        with pytest.raises(httpx.TimeoutException):
-            httpx.get(f"{server.url}/sign-in", timeout=2)
+        deadline = time.monotonic() + 10
+        while (reply := httpx.post(f"{server.url}/upload", content=b"x", timeout=10)).status_code != 429:
+            assert time.monotonic() < deadline
+        assert reply.headers["retry-after"] == "1"
+        assert set(reply.json()) == {"error", "hint"}
+        assert httpx.get(server.url, timeout=2).status_code == 200
+    deadline = time.monotonic() + 10
+    while httpx.post(f"{server.url}/upload", content=b"x", timeout=10).status_code != 200:
+        assert time.monotonic() < deadline, "who hung up was not let go"
 
 
 def test_a_half_sent_body_is_told_so_in_time(live: Callable[..., Live]) -> None:
@@ -130,27 +137,12 @@ def test_an_upload_that_falls_silent_is_cut_off(live: Callable[..., Live]) -> No
 
 
 def test_a_slow_upload_that_goes_on_is_taken(live: Callable[..., Live]) -> None:
-    server = live("--echo", SILENCE=0.5, SMALL=10)
+    server = live("--echo", SILENCE=0.5, SLOWEST=1.0)
     with server.raw("POST /upload HTTP/1.1\nHost: x\nContent-Length: 50") as connection:
         for _ in range(10):
             time.sleep(0.12)  # together more than it may pause
             connection.sendall(b"12345")
         assert status_of(connection) == 200
-
-
-def test_too_many_at_once_are_told_when_to_come_back(live: Callable[..., Live]) -> None:
-    server = live("--echo", MOST_WAITING=4, THREADS=2)
-    with contextlib.ExitStack() as stack:
-        for _ in range(4):
-            stack.enter_context(server.raw("POST /upload HTTP/1.1\nHost: x\nContent-Length: 3000000", b"x"))
-        deadline = time.monotonic() + 10
-        while (reply := httpx.get(server.url, timeout=10)).status_code != 429:
-            assert time.monotonic() < deadline
-        assert reply.headers["retry-after"] == "1"
-        assert set(reply.json()) == {"error", "hint"}
-    deadline = time.monotonic() + 10
-    while httpx.get(server.url, timeout=10).status_code != 200:  # who hung up was let go
-        assert time.monotonic() < deadline
 
 
 def chunks(size: int, piece: int) -> Iterator[bytes]:
@@ -182,7 +174,7 @@ def test_a_big_upload_flows_through(live: Callable[..., Live]) -> None:
 def test_what_strangers_send_is_small(live: Callable[..., Live]) -> None:
     """Told by its length it is refused unread; without one it is read no further than it may be."""
     server = live()
-    for size in (99_999_999_999, 33 << 20, 2_000_000, 70_000):
+    for size in (99_999_999_999, 33 << 20, 70_000):
         head = f"POST /setup HTTP/1.1\n{FORM}\nContent-Length: {size}"
         with server.raw(head, b"" if size > 1 << 20 else b"x" * size) as connection:
             assert status_of(connection) == 413

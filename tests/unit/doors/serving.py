@@ -56,7 +56,7 @@ class Served:
 
     def add_all_roles(self) -> None:
         """A user of each role, named like it."""
-        for role in FOR_PEOPLE:
+        for role in reversed(FOR_PEOPLE):  # an admin first
             self.add_user(role.value, role.value)
 
     def secret(self, name: str) -> str:
