@@ -27,6 +27,7 @@ from appliance.inference.routes import VERBS as METHODS_OF
 from appliance.security import tokens as minting
 from appliance.security.roles import FOR_TOKENS, PERMISSIONS
 from tests.system.appliance import PASSWORD, Appliance
+from tests.system.processes import until
 from tests.system.test_local_socket import CALL, NOBODY
 from tests.unit.docs.test_pages import TEMPLATES
 
@@ -95,6 +96,8 @@ class Callers:
         revoked = ask("token.create", models=["*"], role="operator")
         ask("token.revoke", id=revoked["id"])  # and by now every worker knows all of them
         self.tokens["revoked"] = revoked["token"]
+        with contextlib.closing(self.new("expired")) as late:
+            until(lambda: late.get("/api/v1/session").status_code == 401)
 
     def new(self, name: str) -> httpx.Client:
         """A browser or program of its own."""
