@@ -11,8 +11,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from flask import Blueprint, current_app, request
 
 from appliance.admin import pictures, words
-from appliance.admin.rendering import _, act, ask, page
+from appliance.admin.rendering import _, act, ask, failed, go, page
 from appliance.doors import access, headers
+from appliance.errors import FalajError
 from appliance.validation.words import METRICS, RULES, between, figure
 
 blueprint = Blueprint("models", __name__)
@@ -29,27 +30,30 @@ def models() -> Any:
 @access.needs("model.show")
 def model(reference: str) -> Any:
     """One version: the verdict first, then figures, pictures and where it comes from."""
+    return page("model.html", **_about(reference), typed={})
+
+
+def _about(reference: str) -> dict[str, Any]:
     found = ask("model.show", model=reference)
     exact = f"{found['model']}:{found['version']}"
     report = ask("model.report", model=exact)["report"]
-    return page(
-        "model.html",
-        found=found,
-        exact=exact,
-        report=report,
-        versions=ask("model.versions", model=found["model"]),
-        live=ask("deployment.show", model=found["model"])["live"],
-        metrics=[_metric(report, name) for name in report["metrics"]],
-        rules=[
+    return {
+        "found": found,
+        "exact": exact,
+        "report": report,
+        "versions": ask("model.versions", model=found["model"]),
+        "live": ask("deployment.show", model=found["model"])["live"],
+        "metrics": [_metric(report, name) for name in report["metrics"]],
+        "rules": [
             (words.of_the_core(RULES.get(rule["rule"], rule["rule"])), rule)
             for rule in report["gate"]["rules"]
         ],
-        charts=pictures.of(report),
-        importance=pictures.importance(report),
-        confusion=report["plots"].get("confusion") if len(report["labels"]) <= _MOST_CLASSES else None,
-        words=words,
-        main_figure=main_figure,
-    )
+        "charts": pictures.of(report),
+        "importance": pictures.importance(report),
+        "confusion": report["plots"].get("confusion") if len(report["labels"]) <= _MOST_CLASSES else None,
+        "words": words,
+        "main_figure": main_figure,
+    }
 
 
 @blueprint.get("/models/<reference>/report")
@@ -79,9 +83,12 @@ def export(reference: str) -> Any:
 @blueprint.post("/models/<reference>/approve")
 @access.needs("model.approve")
 def approve(reference: str) -> Any:
-    here = f"/models/{reference}"
-    told = _("%s may be used now.") % reference
-    return act("model.approve", told, here, here, model=reference, reason=request.form.get("reason", ""))
+    reason = request.form.get("reason", "")
+    try:
+        ask("model.approve", model=reference, reason=reason)
+    except FalajError as error:
+        return failed("model.html", error, **_about(reference), typed={"reason": reason})
+    return go(f"/models/{reference}", "good", _("%s may be used now.") % reference)
 
 
 @blueprint.post("/models/<reference>/remove")

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Blueprint, current_app, request
 
-from appliance.admin.rendering import _, act, ask, page, site
+from appliance.admin.rendering import _, act, ask, failed, go, page, site
 from appliance.doors import access
+from appliance.errors import FalajError
 from appliance.security.roles import SYSTEM
 from appliance.verbs import perform
 from appliance.verbs.call import Call
@@ -18,11 +19,11 @@ blueprint = Blueprint("network", __name__)
 @blueprint.get("/network")
 @access.needs("certificate.show")
 def network() -> Any:
-    return page("network.html", found=ask("certificate.show"))
+    return page("network.html", found=ask("certificate.show"), typed={})
 
 
 @blueprint.get("/ca.crt")
-@access.needs(access.ENTRY)
+@access.needs(access.OPEN)
 def authority() -> Any:
     """The authority's certificate; no secret, and needed before anybody can sign in without a warning."""
     found = perform(site().app, Call("certificate.ca", SYSTEM))
@@ -43,9 +44,12 @@ def renew() -> Any:
 @blueprint.post("/network/use")
 @access.needs("certificate.use")
 def use() -> Any:
-    told = _("Your certificate is shown.")
-    pair = {name: request.form.get(name, "") for name in ("certificate", "key")}
-    return act("certificate.use", told, "/network", "/network", **pair)
+    typed = {name: request.form.get(name, "") for name in ("certificate", "key")}
+    try:
+        ask("certificate.use", **typed)
+    except FalajError as error:
+        return failed("network.html", error, found=ask("certificate.show"), typed=typed)
+    return go("/network", "good", _("Your certificate is shown."))
 
 
 @blueprint.post("/network/forget")

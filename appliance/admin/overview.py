@@ -30,7 +30,7 @@ def _now() -> dict[str, Any]:
     status, models, jobs = ask("status"), ask("model.ls"), ask("job.ls")
     tokens = len(ask("token.ls")) if can("token.create") else None
     return {
-        "advice": advise(status, models, jobs, tokens),
+        "advice": advise(status, models, jobs, tokens, can),
         "health": status,
         "datasets": status["datasets"],
         "models": models,

@@ -62,7 +62,8 @@ def _about(reference: str) -> dict[str, Any]:
         column["name"]: column for column in ask("dataset.profile", dataset=reference)["profile"]["columns"]
     }
     models = ask("model.ls")
-    return {"dataset": found, "profile": profile, "models": models}
+    only_apart = {name for name, one in profile.items() if one["count"] and one["distinct"] >= one["count"]}
+    return {"dataset": found, "only_apart": only_apart, "models": models}
 
 
 def _nth(known: list[str], text: str) -> str | None:

@@ -52,7 +52,12 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "falaj-7600"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "falaj-7600",
+                    "description": "the port's number is in its name; over TLS it begins with __Host-",
+                },
             },
             "schemas": {
                 "Error": {

@@ -92,7 +92,9 @@ def user_rm(edge: Edge, name: str) -> None:
 
 
 def _tell(name: str) -> str:
-    return f"Tell it to {name}: it opens the admin page once, to choose a password. It is not shown again."
+    return (
+        f"Tell it to {name}: it only lets them choose a password, within seven days. It is not shown again."
+    )
 
 
 @click.group()

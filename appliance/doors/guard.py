@@ -143,8 +143,10 @@ def check_not_forged(request: Request, identity: Identity | None, upload: bool =
         raise Forged()
     if identity is None and request.is_json:
         return  # no other site can send JSON without asking first
+    if request.mimetype == "multipart/form-data" and not upload:
+        raise Forged()  # no form of ours has a file there, and reading one could put it on the disk
     given = request.headers.get("X-CSRF-Token")
-    if given is None and upload and request.mimetype == "multipart/form-data":
+    if given is None and request.mimetype == "multipart/form-data":
         return
     check_form_token(request, identity, given if given is not None else request.form.get("csrf", ""))
 

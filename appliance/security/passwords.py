@@ -37,6 +37,7 @@ _COMMON = {  # words that guessers try first, with digits and signs after them
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as another
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 _one_at_a_time = threading.BoundedSemaphore(1)
+_waiting = threading.BoundedSemaphore(6)
 
 
 def hash_password(password: str) -> str:
@@ -91,8 +92,13 @@ class _Turn:
     """One hash at a time. Raises Overloaded when the others take too long."""
 
     def __enter__(self) -> None:
-        if not _one_at_a_time.acquire(timeout=_PATIENCE):
+        if not _waiting.acquire(blocking=False):  # a flood must not hold every thread of the page
             raise Overloaded("Too many people sign in at this moment.", "Try again in a moment.")
+        try:
+            if not _one_at_a_time.acquire(timeout=_PATIENCE):
+                raise Overloaded("Too many people sign in at this moment.", "Try again in a moment.")
+        finally:
+            _waiting.release()
 
     def __exit__(self, *_: object) -> None:
         _one_at_a_time.release()

@@ -84,6 +84,11 @@ class TokenBook:
                 "Send the header 'Authorization: Bearer TOKEN'; make one with: falaj token create",
             )
         token = in_force(self._by_digest.get(digest(text)), text)
+        if not token.models:
+            raise Forbidden(
+                f"Token {token.id} is for the management API only.",
+                "Make one for predictions with: falaj token create --models MODEL",
+            )
         if model is not None and not token.allows(model):
             raise Forbidden(
                 f"Token {token.id} is not for the model '{model}'.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from appliance.app import App
@@ -14,6 +15,10 @@ from appliance.verbs.call import Call
 from appliance.verbs.certificates import page_address
 
 _LONGEST = 60
+# Letters and marks that leave no trace: fillers, joiners, variation selectors (Default_Ignorable).
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def ls(app: App, call: Call) -> list[Row]:
@@ -91,9 +96,10 @@ def setup_code(app: App, call: Call) -> Row:
 def check_user_name(name: str) -> str:
     """A name to sign in with, in any script. Raises BadInput for what could pass for another name."""
     plain = unicodedata.normalize("NFKC", name).strip()
-    kinds = {unicodedata.category(letter) for letter in plain}
-    usual = all(kind == "Zs" or kind[0] in "LNMP" for kind in kinds)
-    if not 1 <= len(plain) <= _LONGEST or not usual or set(plain) & {"/", "\\"} or "  " in plain:
+    kinds = {unicodedata.category(letter)[0] for letter in plain}
+    unseen = "  " in plain or not plain.isprintable() or _UNSEEN.search(plain)
+    usual = kinds <= {"L", "N", "M", "P", "Z"} and not set(plain) & {"/", "\\"}
+    if not 1 <= len(plain) <= _LONGEST or not usual or unseen:
         raise BadInput(
             f"The name of a user can't be {name[:40]!r}.",
             f"Use 1 to {_LONGEST} letters or digits, in any language; no slashes, nothing unseen.",

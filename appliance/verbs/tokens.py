@@ -25,7 +25,7 @@ def create(app: App, call: Call) -> Row:
     for name in wanted:
         if name != "*" and name not in known:
             raise BadInput(
-                f"There is no model '{name}', so no token can be for it.",
+                f"There is no model '{name[:60]}', so no token can be for it.",
                 "See what there is with: falaj model ls",
             )
     expires, name = call.optional("expires"), call.text("name", "")

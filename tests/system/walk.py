@@ -1,16 +1,17 @@
-"""Who may go where: every address and verb, called as every kind of caller, by outcome.
+"""Who may go where: every address and verb of a real appliance, asked by every kind of caller.
 
-`python -m tests.system.walk` starts an appliance, walks it and writes permissions.golden anew.
+`python -m tests.system.walk` (as root) walks one and writes permissions.golden anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,64 +23,50 @@ from appliance.cli.client import Client
 from appliance.daemon.management import management
 from appliance.doors import access
 from appliance.framing import socket_path
-from appliance.security.roles import PERMISSIONS
-from tests.system.appliance import Appliance
+from appliance.inference.routes import VERBS as METHODS_OF
+from appliance.security import tokens as minting
+from appliance.security.roles import FOR_TOKENS, PERMISSIONS
+from tests.system.appliance import PASSWORD, Appliance
+from tests.system.processes import until
+from tests.system.test_local_socket import CALL, NOBODY
 from tests.unit.docs.test_pages import TEMPLATES
 
 GOLDEN = Path(__file__).parent / "permissions.golden"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ROLES = ("viewer", "operator", "approver", "admin")
-PROGRAMS = ("viewer", "operator", "approver")
-SHUT = (
-    "predictions",
-    "expired",
-    "revoked",
-    "over",
-    "nobody",
-)  # callers who are known no more, or to the endpoint only
-CALLERS = (*ROLES, "one-time", *(f"token:{role}" for role in PROGRAMS), *SHUT)
-ENDPOINT = (
-    "every model",
-    "this model",
-    "another model",
-    "token:viewer",
-    "expired",
-    "revoked",
-    "session",
-    "nobody",
-)
+PROGRAMS = tuple(f"token:{role.value}" for role in FOR_TOKENS)
+SHUT = ("predictions", "expired", "revoked", "over", "nobody")
+CALLERS = (*ROLES, "one-time", *PROGRAMS, *SHUT)
+ENDPOINT = ("predictions", "this-model", "other-model", *PROGRAMS, "expired", "revoked", "session", "nobody")
+ACCOUNTS = ("owner", "another")
 NOWHERE = "nothere"
-ENDS_ITSELF = {("POST", "/sign-out"), ("DELETE", "/api/v1/session")}
-HARMLESS = {"POST /api/v1/setup", "POST /setup"}
+_ALONE = {("POST", "/sign-out"), ("DELETE", "/api/v1/session"), ("POST", "/sign-in")}  # sessions of their own
 
 
 @dataclass(frozen=True)
 class Row:
-    """One address or verb and what becomes of each caller there."""
+    """One address or verb, what it needs, and what becomes of each caller there."""
 
     what: str
     need: str
-    outcomes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.what:42} {self.need:20}" + "".join(f" {one:>8}" for one in self.outcomes)
+    outcomes: dict[str, str]
 
 
 def outcome(status: int, location: str = "") -> str:
-    """allowed is whatever is neither refused nor sent to sign in: also 404 or 400 for what isn't there."""
-    if status in (401, 403):
-        return str(status)
-    return "sign-in" if location.startswith("/sign-in?next=") else "allowed"
+    """`allowed` is whatever is neither refused nor sent away: also 404 or 400 for what isn't there."""
+    if location.startswith("/sign-in?next="):
+        return "sign-in"
+    return {401: "401", 403: "403", 405: "405"}.get(status, "allowed")
 
 
 def routes(home: Path) -> list[tuple[str, str, str]]:
     """(method, rule, need) of every address of the admin port, from the site's own map."""
     site = management(open_app(home))
-    found = []
-    for rule in site.url_map.iter_rules():
-        need = access.need_of(site.view_functions[rule.endpoint]) or "nothing"
-        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        found += [(method, rule.rule, need) for method in methods]
+    found = [
+        (method, rule.rule, access.need_of(site.view_functions[rule.endpoint]) or "nothing")
+        for rule in site.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ]
     return sorted(found, key=lambda one: (one[1].startswith("/api"), one[1], one[0]))
 
 
@@ -88,133 +75,165 @@ def address(rule: str) -> str:
 
 
 class Callers:
-    """Everybody who calls: headers and cookies, made on a real appliance that is set up."""
+    """Everybody who calls, made on a real appliance that is set up with them."""
 
     def __init__(self, appliance: Appliance) -> None:
         self.appliance = appliance
+        self._open: dict[str, httpx.Client] = {}
         appliance.set_up("admin").close()
         for role in ROLES[:-1]:
             appliance.add_user(role, role).close()
-        self._one_time = appliance.json("user", "add", "one-time", "--role", "admin")["password"]
-        self._open: dict[str, httpx.Client] = {}
-        create = Client(appliance.home).call
-        tokens = {f"token:{role}": create("token.create", role=role) for role in PROGRAMS}
-        tokens |= {"predictions": create("token.create", models=["*"])}
-        tokens |= {"expired": create("token.create", models=["*"], role="operator", expires="1s")}
-        tokens |= {"revoked": create("token.create", models=["*"], role="operator")}
-        create("token.revoke", id=tokens["revoked"]["id"])
-        self.tokens = {name: made["token"] for name, made in tokens.items()}
+        ask = Client(appliance.home).call
+        self._one_time = ask("user.add", name="one-time", role="admin")["password"]
+        with open_app(appliance.home).home.registry.write() as tx:  # for models that need not be there
+
+            def mint(models: Sequence[str] = (), expires: str | None = None, role: str | None = None) -> str:
+                return minting.create(tx, list(models), expires, "walk", "test", role)[0]
+
+            self.tokens = {f"token:{role.value}": mint(role=role.value) for role in FOR_TOKENS}
+            self.tokens |= {"this-model": mint([NOWHERE]), "other-model": mint(["other"])}
+            self.tokens |= {"predictions": mint(["*"]), "expired": mint(["*"], "1s", "operator")}
+        revoked = ask("token.create", models=["*"], role="operator")
+        ask("token.revoke", id=revoked["id"])  # and by now every worker knows all of them
+        self.tokens["revoked"] = revoked["token"]
+        with contextlib.closing(self.new("expired")) as late:
+            until(lambda: late.get("/api/v1/session").status_code == 401)
 
     def new(self, name: str) -> httpx.Client:
         """A browser or program of its own."""
+        client = self.appliance.browser()
         if name in self.tokens:
-            client = self.appliance.browser()
             client.headers["Authorization"] = f"Bearer {self.tokens[name]}"
-            return client
-        if name == "nobody":
-            return self.appliance.browser()
-        if name == "over":
-            client = self.appliance.sign_in("viewer")
-            kept = dict(client.cookies)
-            assert client.delete("/api/v1/session").status_code == 200
+        elif name == "over":
+            ended = self.appliance.sign_in("viewer")
+            kept = dict(ended.cookies)
+            assert ended.delete("/api/v1/session").status_code == 200
+            ended.close()
             client.cookies.update(kept)
-            return client
-        return self.appliance.sign_in(name, self._one_time if name == "one-time" else None)
+        elif name != "nobody":
+            client.close()
+            return self.appliance.sign_in(name, self._one_time if name == "one-time" else None)
+        return client
 
     def request(self, name: str, method: str, path: str) -> httpx.Response:
         """As a browser asks for a page, and a program or a script for the API."""
-        alone = (method, path) in ENDS_ITSELF
-        if name not in self._open and not alone:
+        if (method, path) in _ALONE:
+            with contextlib.closing(self.new(name)) as client:
+                return _send(client, method, path)
+        if name not in self._open:
             self._open[name] = self.new(name)
-        client = self.new(name) if alone else self._open[name]
-        kind = "application/json" if path.startswith("/api/") else "text/html"
-        body = "{}" if path.startswith("/api/") and method not in ("GET", "HEAD") else None
-        content = {"content": body, "headers": {"Accept": kind, "Content-Type": "application/json"}}
-        if body is None:
-            content = {"headers": {"Accept": kind}}
-        return client.request(method, path, **content)  # type: ignore[arg-type]
+        return _send(self._open[name], method, path)
 
     def close(self) -> None:
         for client in self._open.values():
             client.close()
 
 
+def _send(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    if path.startswith("/api/"):
+        body = {} if method in ("GET", "HEAD", "OPTIONS") else {"json": {}}
+        return client.request(method, path, **body)  # type: ignore[arg-type]
+    page = {"Accept": "text/html"}
+    if (method, path) != ("POST", "/sign-in"):
+        return client.request(method, path, headers=page)
+    client.get("/sign-in", headers=page)
+    form = {"name": "viewer", "password": PASSWORD, "csrf": client.cookies.get("falaj-form", "")}
+    return client.post(path, data=form, headers=page)
+
+
 def pages(callers: Callers) -> Iterator[Row]:
-    """The admin port. A form of somebody who is nobody carries no token: 403 then, whoever calls."""
+    """The admin port."""
     for method, rule, need in routes(callers.appliance.home):
-        seen = []
+        seen = {}
         for name in CALLERS:
             reply = callers.request(name, method, address(rule))
-            assert reply.status_code != 500, f"{method} {rule} as {name}: {reply.text}"
-            seen.append(outcome(reply.status_code, reply.headers.get("location", "")))
-        yield Row(f"{method} {rule}", need, tuple(seen))
+            assert reply.status_code < 500 or rule == "/readyz", f"{method} {rule} as {name}: {reply.text}"
+            seen[name] = outcome(reply.status_code, reply.headers.get("location", ""))
+            if name == "one-time" and reply.headers.get("location") == "/account":
+                seen[name] = "account"
+            if need == access.SETUP and reply.status_code == 409:
+                seen[name] = "over"
+        yield Row(f"{method} {rule}", need, seen)
 
 
-def verbs(appliance: Appliance, call_as: Callable[[int, str], str]) -> Iterator[Row]:
-    """The local socket: what its owner and another account may ask for."""
-    for verb in sorted(PERMISSIONS):
-        yield Row(f"socket {verb}", verb, (call_as(0, verb), call_as(65534, verb)))
-
-
-def endpoint(callers: Callers, model: str) -> Iterator[Row]:
-    """The inference endpoint, where a model is asked for and where none is."""
-    create = Client(callers.appliance.home).call
-    tokens = callers.tokens | {
-        "every model": callers.tokens["predictions"],
-        "this model": create("token.create", models=[model])["token"],
-        "another model": create("token.create", models=["other"])["token"],
-    }
-    cookies = dict(callers.new("viewer").cookies)
+def endpoint(callers: Callers) -> Iterator[Row]:
+    """The inference endpoint."""
+    with contextlib.closing(callers.new("viewer")) as signed_in:
+        cookies = dict(signed_in.cookies)
     for door, paths in TEMPLATES.items():
         for path in paths:
-            method = "POST" if path.endswith("/infer") or path.startswith("/predict") else "GET"
-            seen = []
+            method = METHODS_OF[door][0]
+            seen = {}
             for name in ENDPOINT:
-                headers = {"Authorization": f"Bearer {tokens[name]}"} if name in tokens else {}
+                headers = (
+                    {"Authorization": f"Bearer {callers.tokens[name]}"} if name in callers.tokens else {}
+                )
                 with httpx.Client(cookies=cookies if name == "session" else None, timeout=30) as client:
-                    url = f"http://127.0.0.1:{callers.appliance.port}{path.replace('MODEL', model)}"
-                    reply = client.request(
-                        method, url, headers=headers, content=b"{}" if method == "POST" else None
-                    )
+                    url = f"http://127.0.0.1:{callers.appliance.port}{path.replace('MODEL', NOWHERE)}"
+                    reply = client.request(method, url, headers=headers)
                 assert reply.status_code < 500, f"{method} {path} as {name}: {reply.text}"
-                seen.append(outcome(reply.status_code))
-            yield Row(f"endpoint {method} {path}", door.name.lower(), tuple(seen))
+                seen[name] = outcome(reply.status_code)
+            yield Row(f"{method} {path}", door.name.lower(), seen)
 
 
-def socket_outcome(home: Path, uid: int, verb: str) -> str:
-    """A call of a verb with harmless arguments from a process of that account, which may only reach the socket."""
+def local_socket(home: Path) -> Iterator[Row]:
+    """Every verb of the CLI's door, with every file permission given away: who it is still counts."""
     door = socket_path(config.load(home).run_dir)
-    harmless = {
-        key: NOWHERE for key in ("name", "dataset", "model", "user", "job", "id", "session", "target")
-    }
+    for verb in sorted(PERMISSIONS):
+        seen = {
+            "owner": socket_outcome(door, os.geteuid(), verb),
+            "another": socket_outcome(door, NOBODY, verb),
+        }
+        yield Row(verb, "owner", seen)
+    door.parent.chmod(0o700)
+
+
+def socket_outcome(door: Path, uid: int, verb: str) -> str:
+    """A call from a process of that account, with names of things that aren't there."""
+    door.parent.chmod(0o777)  # each time: some verbs put it right again
+    door.chmod(0o666)
+    words = ("name", "dataset", "model", "user", "job", "id", "session", "target")
     done = subprocess.run(
-        ["/usr/bin/env", "python3", "-c", CALL, str(door), verb, json.dumps(harmless)], user=uid, group=uid,
-        extra_groups=[], cwd="/", capture_output=True, text=True, check=True, timeout=30,
+        ["/usr/bin/env", "python3", "-c", CALL, str(door), verb, json.dumps(dict.fromkeys(words, NOWHERE))],
+        user=uid, group=uid, extra_groups=[], cwd="/", capture_output=True, text=True, timeout=30,
+        check=False,
     )  # fmt: skip
-    reply = json.loads(done.stdout)
-    return "403" if reply.get("kind") == "Forbidden" else "allowed"
+    assert done.returncode == 0, f"{verb} as {uid}: {done.stderr}"
+    return "403" if json.loads(done.stdout).get("kind") == "Forbidden" else "allowed"
 
 
-CALL = """
-import json, socket, struct, sys
-connection = socket.socket(socket.AF_UNIX)
-connection.connect(sys.argv[1])
-body = json.dumps({"verb": sys.argv[2], "args": json.loads(sys.argv[3])}).encode()
-connection.sendall(struct.pack(">I", len(body)) + body)
-reply = b""
-while part := connection.recv(65536):
-    reply += part
-print(reply[4:].decode())
-"""
-
-
-def table(sections: dict[str, tuple[tuple[str, ...], list[Row]]]) -> str:
-    """The golden file."""
+def table(sections: dict[str, list[Row]]) -> str:
+    """The golden file: a line an address or verb, a column a caller."""
     lines = [
-        "# Who may go where. Made by `python -m tests.system.walk`; tests/system/test_permissions.py walks it anew.",
-        "# allowed: neither refused nor sent to sign in (also when what was asked for isn't there).",
+        "# Who may go where, as a real appliance answers; made by: python -m tests.system.walk",
+        "# allowed: let in, also where what was asked for isn't there. sign-in, account: led there instead.",
+        "# one-time: an admin with a one-time password. over: a session that was signed out.",
     ]
-    for title, (columns, rows) in sections.items():
-        heading = f"{title:42} {'needs':20}" + "".join(f" {one:>8}" for one in columns)
-        lines += ["", heading, *(str(row) for row in rows)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    for title, rows in sections.items():
+        columns = list(rows[0].outcomes)
+        widths = [max(7, len(name)) for name in columns]
+        head = " ".join(f"{name:{width}}" for name, width in zip(columns, widths, strict=True))
+        lines += ["", f"{title:41} {'needs':18} {head}".rstrip()]
+        for row in rows:
+            cells = " ".join(
+                f"{row.outcomes[name]:{width}}" for name, width in zip(columns, widths, strict=True)
+            )
+            lines.append(f"{row.what:41} {row.need:18} {cells}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def walk(callers: Callers) -> dict[str, list[Row]]:
+    return {
+        "admin port": list(pages(callers)),
+        "endpoint": list(endpoint(callers)),
+        "local socket": list(local_socket(callers.appliance.home)),
+    }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        walked = Appliance(Path(folder) / "home").start()
+        try:
+            GOLDEN.write_text(table(walk(Callers(walked))))
+        finally:
+            walked.stop()

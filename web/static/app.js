@@ -16,9 +16,26 @@ document.addEventListener("htmx:configRequest", (event) => {
 });
 
 // Polling goes on when the server is away for a moment; the page says so instead of showing old news as new.
-document.addEventListener("htmx:sendError", (event) => {
-  event.target.closest?.(".polled")?.setAttribute("data-lost", words.lost);
-  say(words.lost);
+for (const trouble of ["htmx:sendError", "htmx:responseError"]) {
+  document.addEventListener(trouble, (event) => {
+    event.target.closest?.(".polled")?.setAttribute("data-lost", words.lost);
+    say(words.lost);
+  });
+}
+
+// A part that came as it was before is left alone: what is open, sorted or under the keyboard stays so. One that
+// has changed keeps what was open.
+const polledBefore = new Map();
+let opened = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (!part.classList.contains("polled")) return;
+  if (polledBefore.get(part.id) === event.detail.serverResponse) event.detail.shouldSwap = false;
+  polledBefore.set(part.id, event.detail.serverResponse);
+  opened = [...part.querySelectorAll("details[id][open]")].map((one) => one.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
 });
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) event.target.closest?.(".polled")?.removeAttribute("data-lost");
@@ -34,7 +51,8 @@ function enhance(root) {
   if (told && root !== document.body) say(told.dataset.announce);
 }
 
-const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+const spoken = document.documentElement.lang;
+const moment = new Intl.DateTimeFormat(spoken === "en" ? "en-GB" : spoken, { dateStyle: "medium", timeStyle: "short" });
 function showLocal(element) {
   const at = new Date(element.dateTime);
   if (Number.isNaN(at.getTime())) return;
@@ -112,15 +130,29 @@ function upload(form, submitter) {
     bar.removeAttribute("value");
     text.textContent = words.checking;
   };
-  request.onload = () => arrive(request);
-  request.onerror = () => {
-    text.textContent = words.upload_failed;
+  const fail = (reason) => {
+    text.textContent = reason;
     bar.remove();
     if (submitter) submitter.disabled = false;
   };
+  request.onload = () => {
+    if (request.getResponseHeader("content-type")?.startsWith("text/html")) arrive(request);
+    else fail(refusal(request.responseText)); // from the door itself, which has no pages
+  };
+  request.onerror = () => fail(words.upload_failed);
   request.open("POST", form.action);
   request.setRequestHeader("X-CSRF-Token", csrf());
+  request.setRequestHeader("Accept", "text/html");
   request.send(new FormData(form, submitter));
+}
+
+function refusal(text) {
+  try {
+    const { error, hint } = JSON.parse(text);
+    return `${error} ${hint}`;
+  } catch {
+    return words.upload_failed;
+  }
 }
 
 // The answer, redirects followed, is the next page: show that very answer, since asking again would lose its notice.

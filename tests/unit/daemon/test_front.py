@@ -213,7 +213,7 @@ def test_a_big_upload_flows_through(live: Callable[..., Live]) -> None:
 def test_what_strangers_send_is_small(live: Callable[..., Live]) -> None:
     """Told by its length it is refused unread; without one it is read no further than it may be."""
     server = live()
-    for size in (99_999_999_999, 33 << 20, 2_000_000, 70_000):
+    for size in (99_999_999_999, 33 << 20, 70_000):
         head = f"POST /setup HTTP/1.1\n{FORM}\nContent-Length: {size}"
         with server.raw(head, b"" if size > 1 << 20 else b"x" * size) as connection:
             assert status_of(connection) == 413

@@ -81,7 +81,6 @@ def test_teeth_without_the_check_it_succeeds(
     [
         lambda site, token: {"data": FORM, "headers": {"X-CSRF-Token": token}},
         lambda site, token: {"data": FORM | {"csrf": token}},
-        lambda site, token: {"files": MULTIPART | {"csrf": (None, token)}},
         lambda site, token: {
             "data": FORM | {"csrf": token},
             "headers": {"Sec-Fetch-Site": "same-origin", "Origin": site.url},
