@@ -11,6 +11,8 @@ from appliance.security import tokens as minting
 from appliance.security.roles import FOR_TOKENS
 from appliance.verbs.call import Call
 
+_LONGEST_NAME = 100
+
 
 def create(app: App, call: Call) -> Row:
     """Make a token for some models, or for a role; the secret is in the reply and nowhere else."""
@@ -29,6 +31,8 @@ def create(app: App, call: Call) -> Row:
                 "See what there is with: falaj model ls",
             )
     expires, name = call.optional("expires"), call.text("name", "")
+    if len(name) > _LONGEST_NAME:
+        raise BadInput(f"The name of a token has more than {_LONGEST_NAME} letters.", "Choose a shorter one.")
     with app.home.registry.write() as tx:
         text, token = minting.create(tx, wanted, expires, name, call.actor, role)
     _in_force(app)

@@ -97,9 +97,11 @@ def test_the_endpoint_asks_for_a_token_that_is_for_the_model(walked: Walked) -> 
                 assert seen == "allowed", (row.what, caller)
             elif caller in ("expired", "revoked", "session", "nobody"):
                 assert seen == "401", (row.what, caller)
+            elif caller.startswith("token:"):  # for a role and no model
+                assert seen == "403", (row.what, caller)
             elif caller == "predictions" or door in (Door.MODELS, Door.METRICS) or caller == "this-model":
                 assert seen == "allowed", (row.what, caller)
-            else:  # a token for another model, or for a role and no model
+            else:  # a token for another model
                 assert seen == "403", (row.what, caller)
 
 
