@@ -234,6 +234,7 @@ def test_every_word_can_be_translated(home: Appliance, monkeypatch: pytest.Monke
 def test_a_right_to_left_language_turns_the_page_around(
     home: Appliance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    home.json("deploy", "leaving")  # the other test may have stopped it
     with served(home, monkeypatch, code="ar") as client, chromium() as started:
         enter(client, home)
         with visitor(started, str(client.base_url), tmp_path, phone=True) as one:
