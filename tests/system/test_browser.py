@@ -201,7 +201,7 @@ def add_somebody(one: Visitor) -> None:
     one.type("Name", "سالم")
     one.choose("Role", "operator")
     one.button("Add")
-    one.sees("It is not shown again.")
+    one.sees("is not shown again")
     assert len(one.page.get_by_role("textbox", name="One-time password").inner_text()) >= 10
     one.see("user-made")
 
