@@ -49,10 +49,11 @@ def deploy() -> Any:
 def rollback(model: str) -> Any:
     """Back to the version that the button named: a page that is out of date must not roll forward again."""
     here = f"/deployments/{model}"
-    history = ask("deployment.show", model=model)["history"]
-    if request.form.get("to", type=int) != _before({model: history})[model]:
+    before = _before({model: ask("deployment.show", model=model)["history"]})[model]
+    if request.form.get("to", type=int) != before:
         return go(here, "bad", _("Nothing was done: it has changed since you loaded the page. Look again."))
-    return act("rollback", _("%s: the version before answers again.") % model, here, here, model=model)
+    told = _("%(model)s: version %(version)s answers again.") % {"model": model, "version": before}
+    return act("rollback", told, here, here, model=model)
 
 
 @blueprint.post("/deployments/<model>/stop")

@@ -19,7 +19,11 @@ blueprint = Blueprint("network", __name__)
 @blueprint.get("/network")
 @access.needs("certificate.show")
 def network() -> Any:
-    return page("network.html", found=ask("certificate.show"), typed={})
+    return page("network.html", **_about(), typed={})
+
+
+def _about() -> dict[str, Any]:
+    return {"found": ask("certificate.show"), "settings_file": site().app.home.path / "falaj.toml"}
 
 
 @blueprint.get("/ca.crt")
@@ -48,7 +52,7 @@ def use() -> Any:
     try:
         ask("certificate.use", **typed)
     except FalajError as error:
-        return failed("network.html", error, found=ask("certificate.show"), typed=typed)
+        return failed("network.html", error, **_about(), typed=typed)
     return go("/network", "good", _("Your certificate is shown."))
 
 

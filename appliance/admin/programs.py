@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Blueprint, request
@@ -25,6 +26,8 @@ def create() -> Any:
     """Make a token; it is shown once, in this answer."""
     form = request.form
     try:
+        if not form.getlist("models") and not form.get("role"):
+            raise BadInput(_("It is not said what the program may ask."), _("Tick a model."))
         made = ask(
             "token.create",
             models=form.getlist("models"),
@@ -34,7 +37,20 @@ def create() -> Any:
         )
     except FalajError as error:
         return failed("tokens.html", error, **_about(typed=form, chosen=form.getlist("models")))
-    return page("tokens.html", **_about(made=made))
+    return page("tokens.html", **_about(made=made, sample=_sample(made["models"])))
+
+
+def _sample(wanted: list[str]) -> tuple[str, str] | None:
+    """A model that the token may ask, and a row of it to try, as JSON; None while there is no model."""
+    names = [one["model"] for one in ask("model.ls") if "*" in wanted or one["model"] in wanted]
+    if not names:
+        return None
+    columns = ask("model.show", model=names[0])["signature"]["columns"][:_SHOWN]
+    row = {
+        one["name"]: one["categories"][0] if one.get("categories") else _LIKELY.get(one["kind"])
+        for one in columns
+    }
+    return names[0], json.dumps({"rows": [row]}, ensure_ascii=False).replace("'", "'\\''")
 
 
 @blueprint.post("/tokens/<id>/revoke")
@@ -58,6 +74,10 @@ def _endpoint() -> str:
     return next((one for one in addresses if one.startswith("https")), addresses[0])
 
 
+_SHOWN = 4  # columns of the sample row; the others may be left out
+_LIKELY = {"number": 1.5, "integer": 1, "boolean": True}
+
+
 def _about(**more: Any) -> dict[str, Any]:
     found = {
         "tokens": ask("token.ls")[::-1],
@@ -65,4 +85,4 @@ def _about(**more: Any) -> dict[str, Any]:
         "endpoint": _endpoint(),
         "may_create": can("token.create"),
     }
-    return {"typed": {}, "chosen": [], "made": None} | found | more
+    return {"typed": {}, "chosen": [], "made": None, "sample": None} | found | more

@@ -35,7 +35,7 @@ def try_it(name: str) -> Any:
         answer = ask("predict", model=name, rows=[row])
     except FalajError as error:
         return failed("try.html", error, **about, typed=typed, answer=None)
-    return page("try.html", **about, typed=typed, answer=answer)
+    return page("try.html", **about, typed=typed, answer=answer, filled=bool(row))
 
 
 def _about(name: str) -> dict[str, Any]:
@@ -78,6 +78,6 @@ def _as_number(column: Mapping[str, Any], text: str) -> float | int:
         pass
     raise BrokenRow(
         _("'%s' must be a number.") % column["name"][:60],
-        _("Write it with digits, and a point for decimals."),
+        _("Write it with digits only, and a point for decimals: 5000 or 12.5."),
         column=column["name"],
     )

@@ -62,8 +62,10 @@ def who(actor: str) -> str:
     return {"system": _("the appliance"), "setup": _("the set-up"), "cli": _("the server")}.get(actor, actor)
 
 
-def deed(action: str) -> str:
+def deed(action: str, subject: str = "") -> str:
     """An action of the audit chain in words; its own name where there are none."""
+    if action == "access.refused" and subject.startswith("user:"):
+        return _("typed a wrong password")
     return {
         "appliance.create": _("the appliance was made"),
         "access.refused": _("was refused"),
@@ -93,7 +95,7 @@ def deed(action: str) -> str:
         "token.create": _("made a token"),
         "token.revoke": _("ended a token"),
         "user.add": _("added somebody"),
-        "user.password": _("changed the own password"),
+        "user.password": _("changed their own password"),
         "user.remove": _("removed somebody"),
         "user.reset": _("gave a new one-time password"),
         "user.role": _("changed a role"),

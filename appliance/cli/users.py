@@ -103,11 +103,16 @@ def role() -> None:
 
 
 @role.command("ls")
+@click.option("--verbs", is_flag=True, help="Also every single thing that each may do.")
 @with_edge
-def role_ls(edge: Edge) -> None:
-    """List the roles and what each may do."""
+def role_ls(edge: Edge, verbs: bool) -> None:
+    """List the roles and what each is for."""
     rows = edge.call("role.ls")
-    told = [f"{row['role']}: {row['meaning']}\n  {', '.join(row['may'])}" for row in rows]
+    width = max(len(row["role"]) for row in rows)
+    told = [
+        f"{row['role']:<{width}}  {row['meaning']}" + (f"\n  {', '.join(row['may'])}" if verbs else "")
+        for row in rows
+    ]
     edge.done(rows, "\n".join(told))
 
 

@@ -51,8 +51,9 @@ def run(path: Path) -> None:
 
 
 def _print_setup_code(home: Home) -> None:
-    """Tell whoever starts the appliance how to set its page up, as long as nobody has."""
+    """Tell whoever starts the appliance where its page is, and how to set it up as long as nobody has."""
     if users.there_are_any(home.registry):
+        print(f"The admin page: {page_address(home)}", flush=True)
         return
     with home.registry.write() as tx:
         code = setup_code.make(tx, "system")

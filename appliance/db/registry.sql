@@ -136,6 +136,7 @@ CREATE TABLE users (
         password TEXT NOT NULL,
         must_change INTEGER NOT NULL,
         password_at TEXT NOT NULL,
+        seen_at TEXT,
         created_at TEXT NOT NULL,
         created_by TEXT NOT NULL
     ) STRICT;

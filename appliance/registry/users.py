@@ -19,6 +19,7 @@ class User:
     password: str
     must_change: bool
     password_at: str
+    seen_at: str | None
     created_at: str
     created_by: str
 
@@ -67,7 +68,7 @@ def add(tx: Transaction, name: str, role: str, password: str, must_change: bool,
     if taken is not None:
         raise Conflict(f"There is a user '{taken.name}' already.", "Choose another name.")
     at = clock.now()
-    tx.insert("users", vars(User(name, role, password, must_change, at, at, by)))
+    tx.insert("users", vars(User(name, role, password, must_change, at, None, at, by)))
     if tx.one("SELECT 1 FROM users WHERE role = 'admin' LIMIT 1") is None:
         raise Conflict("The first user must be an admin.", "Add an admin first, or set the page up.")
 
@@ -84,6 +85,11 @@ def set_password(tx: Transaction, name: str, password: str, must_change: bool) -
         "UPDATE users SET password = ?, must_change = ?, password_at = ? WHERE name = ?",
         (password, must_change, clock.now(), name),
     )
+
+
+def seen(tx: Transaction, name: str, at: str) -> None:
+    """Remember that somebody was here, also after their sessions have ended."""
+    tx.execute("UPDATE users SET seen_at = ? WHERE name = ?", (at, name))
 
 
 def remove(tx: Transaction, name: str) -> None:

@@ -41,6 +41,7 @@ def begin(
         expires_at=clock.stamp(now + timedelta(days=settings.session_days)),
     )
     sessions.add(tx, session)
+    users.seen(tx, user.name, session.created_at)
     tx.audit(f"user:{user.name}", "session.begin", f"session:{session.id}", {"address": session.address})
     return secret, session
 
@@ -79,6 +80,7 @@ def _note(store: Store, session: Session, at: str) -> None:
     try:
         with store.write() as tx:
             sessions.seen(tx, session.id, at)
+            users.seen(tx, session.user, at)
     except FalajError:  # a full disk must not lock out whoever comes to free it
         return
 

@@ -23,10 +23,7 @@ _UNSEEN = re.compile(
 
 def ls(app: App, call: Call) -> list[Row]:
     """Everybody who may sign in, and when they last did something."""
-    seen: dict[str, str] = {}
-    for session in sessions.every(app.home.registry):
-        seen[session.user] = max(seen.get(session.user, ""), session.seen_at)
-    return [user.summary() | {"seen_at": seen.get(user.name)} for user in users.every(app.home.registry)]
+    return [user.summary() for user in users.every(app.home.registry)]
 
 
 def add(app: App, call: Call) -> Row:

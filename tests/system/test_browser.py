@@ -176,7 +176,7 @@ def try_it(one: Visitor) -> None:
 def roll_back(one: Visitor) -> None:
     one.see("deployment")
     one.button("Back to version 1")
-    one.sees("leaving: the version before answers again.")
+    one.sees("leaving: version 1 answers again.")
     one.sees("Version 1 answers.")
 
 
