@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, request
 
-from appliance.admin.rendering import page, site
+from appliance.admin.rendering import _, page, site
 from appliance.doors import access, identify
 from appliance.errors import BadInput, FalajError
 from appliance.verbs import sessions
@@ -27,12 +27,16 @@ def set_up() -> Any:
     form = request.form
     try:
         if form.get("password") != form.get("again"):
-            raise BadInput("The two passwords are not the same.", "Type the same password twice.")
+            raise BadInput(_("The two passwords are not the same."), _("Type the same password twice."))
         made = sessions.set_up(
-            site().app, form.get("code", ""), form.get("name", ""), form.get("password", ""), *where()
+            site().app,
+            form.get("code", ""),
+            form.get("name", ""),
+            form.get("password", ""),
+            *identify.where_from(request),
         )
     except FalajError as error:
-        _count(error)
+        site().count(error)
         return page("setup.html", error.status, typed=form, problem=error)
     return _enter(made, "/")
 
@@ -50,9 +54,11 @@ def sign_in_form() -> Any:
 def sign_in() -> Any:
     form = request.form
     try:
-        made = sessions.sign_in(site().app, form.get("name", ""), form.get("password", ""), *where())
+        made = sessions.sign_in(
+            site().app, form.get("name", ""), form.get("password", ""), *identify.where_from(request)
+        )
     except FalajError as error:
-        _count(error)
+        site().count(error)
         answer = page("sign_in.html", error.status, typed=form, problem=error)
         if error.status == 429:
             answer.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
@@ -70,11 +76,6 @@ def sign_out() -> Any:
     return answer
 
 
-def where() -> tuple[str, str]:
-    """Address and browser, as a session keeps them."""
-    return request.remote_addr or "", request.headers.get("User-Agent", "")
-
-
 def _enter(made: tuple[str, Any], to: str) -> Any:
     answer = redirect(to, 303)
     identify.remember(request, answer, made[0])
@@ -87,8 +88,3 @@ def _inside(to: str) -> str:
     Browsers drop tabs and line ends from an address, so one that has any can't be judged by how it begins.
     """
     return to if to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable() else "/"
-
-
-def _count(error: FalajError) -> None:
-    if error.status in (401, 403, 429):
-        site().refusals.add(f"address:{request.remote_addr}", error.status, getattr(error, "about", ""))

@@ -23,14 +23,13 @@ from appliance.admin.language import WEB, _, direction, ngettext
 from appliance.admin.navigation import navigation
 from appliance.doors import guard
 from appliance.doors.guard import MustChange, NotSetUp
-from appliance.doors.site import Site
+from appliance.doors.site import REFUSED, Site
 from appliance.errors import FalajError
 from appliance.security.roles import may
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
 _MOST_NOTICES = 1000
-_GUARDED = {401, 403, 429}  # told by the error page, and counted there
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def act(verb: str, told: str, to: str, back: str, **args: Any) -> Response:
     try:
         ask(verb, **args)
     except FalajError as error:
-        if error.status in _GUARDED:
+        if error.status in REFUSED:
             raise
         return go(back, "bad", f"{error.message} {plain_hint(error)}".strip())
     return go(to, "good", told)
@@ -89,7 +88,7 @@ def go(to: str, kind: str = "", text: str = "") -> Response:
 
 def failed(template: str, error: FalajError, **values: Any) -> Response:
     """The form again, with what was typed and why it did not work."""
-    if error.status in _GUARDED:
+    if error.status in REFUSED:
         raise error
     return page(template, error.status, problem=error, **values)
 

@@ -73,7 +73,7 @@ def set_up() -> Any:
     """Make the first user, an admin, against the set-up code; signs in."""
     body = _body()
     code, name, password = (_text(body, key) for key in ("code", "name", "password"))
-    return _signed_in(sessions.set_up(_site().app, code, name, password, *_where()), 201)
+    return _signed_in(sessions.set_up(_site().app, code, name, password, *identify.where_from(request)), 201)
 
 
 @blueprint.post("/session")
@@ -82,7 +82,10 @@ def sign_in() -> Any:
     """Sign in with a name and a password; the session is a cookie, its token goes with every change."""
     body = _body()
     return _signed_in(
-        sessions.sign_in(_site().app, _text(body, "name"), _text(body, "password"), *_where()), 201
+        sessions.sign_in(
+            _site().app, _text(body, "name"), _text(body, "password"), *identify.where_from(request)
+        ),
+        201,
     )
 
 
@@ -124,10 +127,6 @@ def _signed_in(made: tuple[str, Any], status: int) -> Response:
     response.status_code = status
     identify.remember(request, response, secret)
     return response
-
-
-def _where() -> tuple[str, str]:
-    return request.remote_addr or "", request.headers.get("User-Agent", "")
 
 
 def _site() -> Site:

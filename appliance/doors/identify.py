@@ -41,6 +41,11 @@ def identify(app: App, request: Request) -> Identity | None:
     return Identity(caller, sessions.csrf_token(secret))
 
 
+def where_from(request: Request) -> tuple[str, str]:
+    """Address and browser, as a session keeps them."""
+    return request.remote_addr or "", request.headers.get("User-Agent", "")
+
+
 def cookie_name(request: Request) -> str:
     """Of this port: browsers share cookies between ports, and several appliances can run on one machine."""
     name = f"falaj-{request.environ['SERVER_PORT']}"

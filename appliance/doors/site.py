@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 4 << 20  # bytes of a request that is no upload
 FORM_BYTES = 256 * 1024  # of a form's fields, held in memory; an upload's file is not held
-_REFUSED = {401, 403, 429}
+REFUSED = {401, 403, 429}  # told on a page of their own, and counted
 API = "/api/"
 
 ErrorPage = Callable[[FalajError], "AnyResponse | None"]
@@ -43,6 +43,11 @@ class Site(Flask):
         self.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
         self.json.sort_keys = False  # type: ignore[attr-defined]  # figures come with the main one first
         self.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+
+    def count(self, error: FalajError) -> None:
+        """Put a refusal into the records, under who it was."""
+        if error.status in REFUSED:
+            self.refusals.add(_source(), error.status, getattr(error, "about", ""))
 
     def largest(self, method: str, path: str) -> int | None:
         """How many bytes may be sent there; None for an upload, which its view reads as it arrives."""
@@ -75,8 +80,8 @@ def build(
     def told(error: FalajError) -> Any:
         page = None if request.path.startswith(API) else error_page(error)
         led_to_sign_in = page is not None and page.status_code == 303
-        if error.status in _REFUSED and not led_to_sign_in:
-            site.refusals.add(_source(), error.status, getattr(error, "about", ""))
+        if not led_to_sign_in:
+            site.count(error)
         response = page if page is not None else jsonify(error.as_json())
         response.status_code = page.status_code if page is not None else error.status
         if isinstance(error, Overloaded):
