@@ -26,7 +26,7 @@ def fresh_debian(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "debian"
     sources = next(path for path in SOURCES if path.exists())
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", root, sources], check=True)
-    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf"):
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/root/.npmrc"):
         if Path(path).exists():
             shutil.copy(path, root / path[1:])
     for path in Path("/etc/apt/apt.conf.d").glob("99*"):
@@ -52,6 +52,7 @@ def test_try_once_on_a_fresh_debian(fresh_debian: Path) -> None:
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
         "PIP_CERT": "/registry-certificates.pem",
+        "NODE_EXTRA_CA_CERTS": "/registry-certificates.pem",
         "FALAJ_INFERENCE_PORT": str(free_port()),
         "FALAJ_ADMIN_PORT": str(free_port()),
     }
