@@ -6,6 +6,7 @@ After the first address there are only the mouse (or a finger), the keyboard, an
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ def train(one: Visitor, kind: str) -> None:
     one.button("Train")
     one.wait(lambda: re.fullmatch(r"/jobs/[0-9a-f]+", one.path), "the job of the training")
     one.page.wait_for_load_state()
-    loads, told, seen = one.loads, set(), False
+    loads, told, seen, ends = one.loads, set(), False, time.monotonic() + 120
     progress = one.page.locator(".polled .progress > span")
     while not one.page.get_by_text("The model is trained.").count():
         told |= set(progress.all_inner_texts())
@@ -140,9 +141,9 @@ def train(one: Visitor, kind: str) -> None:
             one.see("job-training")
             seen = True
         one.page.wait_for_timeout(60)
-        assert len(told) < 500, told
+        assert time.monotonic() < ends, told
         assert not one.page.get_by_text("It did not work.").count(), one.text()
-    assert len(told) >= 2, told
+    assert told, "it was done before anybody could look"
     assert one.loads == loads, "the page was loaded again"
     one.link("See how good it is")
     one.sees("How good it is")
