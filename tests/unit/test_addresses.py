@@ -49,6 +49,7 @@ def test_links_of_every_kind_of_socket(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("FALAJ_RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("FALAJ_TLS_NAMES", "falaj.lan, 192.168.77.1, fd77::1")
+    monkeypatch.setenv("FALAJ_ADMIN_PORT", "7600")
 
     def told(host: str) -> tuple[str, list[str]]:
         monkeypatch.setenv("FALAJ_ADMIN_HOST", host)
