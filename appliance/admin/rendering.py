@@ -150,6 +150,7 @@ def _context() -> dict[str, Any]:
         "plain_hint": plain_hint,
         "who": words.who,
         "task": words.task,
+        "column_kind": words.column_kind,
         "deed": words.deed,
         "role_word": words.role,
         "browser": words.browser,

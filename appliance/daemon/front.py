@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -22,8 +21,6 @@ from typing import Any
 from appliance.errors import FalajError, Overloaded, TooLarge
 from appliance.inference import wire
 from appliance.inference.bodies import BodyReader, BodyTooSlow, Gone
-
-log = logging.getLogger(__name__)
 
 THREADS = 16
 MOST_WAITING = 128  # requests that have arrived and are not answered yet; one more is answered 429

@@ -9,7 +9,7 @@ from appliance.security.roles import PERMISSIONS
 
 OPEN = "open"  # always, for anybody: health, style sheets
 SETUP = "setup"  # only until the first user is set up
-ENTRY = "entry"  # for anybody once somebody is set up: sign-in, the authority's certificate
+ENTRY = "entry"  # for anybody once somebody is set up: sign-in, the API's description
 OWN_ACCOUNT = "own-account"  # anybody who is known, also while the password is still the one-time one
 _WORDS = {OPEN, SETUP, ENTRY, OWN_ACCOUNT}
 

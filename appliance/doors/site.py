@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, g, jsonify, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wrappers import Response
 
 from appliance.app import App
 from appliance.doors import access, headers
@@ -28,7 +28,7 @@ FORM_BYTES = 256 * 1024  # of a form's fields, held in memory; an upload's file 
 REFUSED = {401, 403, 429}  # told on a page of their own, and counted
 API = "/api/"
 
-ErrorPage = Callable[[FalajError], "AnyResponse | None"]
+ErrorPage = Callable[[FalajError], Response | None]
 
 
 class Site(Flask):
@@ -147,6 +147,3 @@ def _health(site: Site) -> None:
         if not perform(site.app, Call("status", SYSTEM))["ready"]:
             raise Unavailable("Not every part of the appliance is ready.", "See: falaj status")
         return {"ready": True}
-
-
-__all__ = ["API", "Response", "Site", "build"]
