@@ -22,6 +22,11 @@ def stamp(instant: datetime) -> str:
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def stamp_of(seconds: float) -> str:
+    """Seconds since 1970, as `now` writes them."""
+    return stamp(datetime.fromtimestamp(seconds, UTC))
+
+
 def parse(stamp: str) -> datetime:
     """The instant that a stamp made by `now` names."""
     return datetime.fromisoformat(stamp)

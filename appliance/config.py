@@ -100,6 +100,20 @@ class DataSettings:
     min_free_mb: int = _setting(64, "free disk space in MiB below which no import is begun", 1, 1000000.0)
 
 
+@dataclass(frozen=True)
+class TelemetrySettings:
+    log_days: float = _setting(30.0, "days for which answered predictions are kept; 0 keeps none", 0, 3650)
+    log_mb: int = _setting(256, "most disk space that kept predictions take, in MiB; oldest go first", 1)
+
+
+@dataclass(frozen=True)
+class DriftSettings:
+    rows: int = _setting(500, "live rows after which they are compared with the training data", 50)
+    days: float = _setting(7.0, "days after which fewer rows (at least 200) are compared", 0.01, 365)
+    p: float = _setting(0.001, "chance of a false alert in one comparison of one model", 1e-12, 0.5)
+    psi: float = _setting(0.1, "smallest change that counts, as population stability index", 0, 10)
+
+
 SECTIONS: dict[str, type[Any]] = {
     "inference": InferenceSettings,
     "admin": AdminSettings,
@@ -109,6 +123,8 @@ SECTIONS: dict[str, type[Any]] = {
     "training": TrainingSettings,
     "gate": GateSettings,
     "data": DataSettings,
+    "telemetry": TelemetrySettings,
+    "drift": DriftSettings,
 }
 
 
@@ -125,6 +141,8 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
 
     @property
     def run_dir(self) -> Path:

@@ -22,15 +22,13 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 def _view(route: Route) -> Callable[..., Any]:
     numbers = {name for name, schema in route.body.items() if schema.get("type") in ("integer", "number")}
+    flags = {name for name, schema in route.body.items() if schema.get("type") == "boolean"}
 
     @access.needs(route.verb)
     def view(**path: str) -> Any:
         args: dict[str, Any]
         if route.method == "GET":
-            args = {
-                name: _number(name, value) if name in numbers else value
-                for name, value in request.args.items()
-            }
+            args = {name: _typed(name, value, numbers, flags) for name, value in request.args.items()}
         else:
             args = _body()
         return jsonify(_perform(route.verb, {**args, **path})), route.status
@@ -156,7 +154,16 @@ def _text(body: dict[str, Any], name: str) -> str:
     return plain(value)
 
 
-def _number(name: str, value: str) -> float:
+def _typed(name: str, value: str, numbers: set[str], flags: set[str]) -> Any:
+    """An argument of the query as what the route says it is."""
+    if name in flags:
+        if value not in ("true", "false"):
+            raise BadInput(
+                f"The '{name}' must be true or false. Got {value[:40]!r} instead.", "Mend the address."
+            )
+        return value == "true"
+    if name not in numbers:
+        return value
     try:
         return float(value)
     except ValueError as error:

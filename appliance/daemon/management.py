@@ -19,7 +19,7 @@ _FRESH = 10.0  # seconds; a name that was just added to the machine is known thi
 def management(app: App) -> Site:
     """The site as the admin role serves it."""
     names = _OwnNames(app.home)
-    site = build(app, [api.blueprint, *admin.BLUEPRINTS], names, admin.error_page)
+    site = build(app, [api.blueprint, api.metrics, *admin.BLUEPRINTS], names, admin.error_page)
     admin.install(site)
     return site
 

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _RECONCILE = 2.0
 _SWEEP = 600.0
+_HOUSEKEEPING = 60.0
 _CERTIFICATE = 10.0  # an address that the network has just given out is covered this soon
 _YOUNG = 3600.0  # an upload is sealed before its job's row is there
 _PAGE_DRAIN = 10.0
@@ -63,8 +64,10 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     from appliance.inference.endpoint import Endpoint
     from appliance.inference.plane import Plane
     from appliance.inference.replica import Replica
+    from appliance.monitoring.recorder import Recorder
 
     opened = open_home(home)
+    recorder = Recorder(opened.telemetry, log_predictions=opened.config.telemetry.log_days > 0)
     plane = Plane()
     doorkeeper = Doorkeeper(opened)
     replica = Replica(opened, plane, lambda: endpoint.failed)
@@ -74,11 +77,13 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
         opened.config.inference,
         lambda: replica.ready,
         on_refused=doorkeeper.refused,
+        recorder=recorder,
     )
 
     def stop_taking() -> None:
         endpoint.draining = True
 
+    recorder.start()
     doorkeeper.start()
     replica.start()
     replica.wait_until_ready()  # before the first accept: a new worker never answers 404 for a live model
@@ -93,6 +98,7 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     finally:
         replica.stop()
         doorkeeper.stop()
+        recorder.stop()
 
 
 def admin(home: Path, listening: list[socket.socket]) -> None:
@@ -154,6 +160,7 @@ def worker(home: Path) -> None:
         stopping=jobs.is_stopping,
     )
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
+    threading.Thread(target=_watch, args=(opened,), name="falaj-watch", daemon=True).start()
     with _present(opened, "worker"):
         jobs.serve(settings.worker.jobs)
 
@@ -194,6 +201,24 @@ def _rounds(home: Home, jobs: queue.Queue) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             log.exception("putting things right failed; it is tried again")
+        time.sleep(_RECONCILE)
+
+
+def _watch(home: Home) -> None:
+    """Look at what models in use are asked, and keep telemetry within its bounds."""
+    from appliance.monitoring.watch import Watch, housekeeping
+
+    watch, kept = Watch(home), float("-inf")
+    while True:
+        try:
+            watch.look()
+            if time.monotonic() - kept > _HOUSEKEEPING:
+                kept = time.monotonic()
+                housekeeping(home)
+        except FalajError as error:
+            log.warning("models in use could not be watched: %s", error.message)
+        except Exception:
+            log.exception("models in use could not be watched; it is tried again")
         time.sleep(_RECONCILE)
 
 

@@ -1,5 +1,22 @@
 -- The schema of registry.db after all migrations; a test compares the two.
 
+CREATE TABLE alerts (
+        id INTEGER PRIMARY KEY,
+        model TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'acknowledged', 'resolved')),
+        features TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        quiet INTEGER NOT NULL DEFAULT 0,
+        opened_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        acknowledged_at TEXT,
+        acknowledged_by TEXT,
+        resolved_at TEXT,
+        resolved_by TEXT
+    ) STRICT;
+
 CREATE TABLE audit (
         seq INTEGER PRIMARY KEY,
         at TEXT NOT NULL,
@@ -167,6 +184,8 @@ CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
 
 CREATE INDEX jobs_by_state ON jobs (state, created_at);
+
+CREATE UNIQUE INDEX one_alert ON alerts (model, rule) WHERE state <> 'resolved';
 
 CREATE UNIQUE INDEX one_live_deployment ON deployments (model) WHERE state = 'live';
 

@@ -27,6 +27,7 @@ LARGEST_BODY = 4 << 20  # bytes of a request that is no upload
 FORM_BYTES = 256 * 1024  # of a form's fields, held in memory; an upload's file is not held
 REFUSED = {401, 403, 429}  # told on a page of their own, and counted
 API = "/api/"
+METRICS = "/metrics"
 
 ErrorPage = Callable[[FalajError], Response | None]
 
@@ -78,7 +79,7 @@ def build(
         assert access.need_of(view) is not None, f"{endpoint} does not say what it needs"
 
     def told(error: FalajError) -> Any:
-        page = None if request.path.startswith(API) else error_page(error)
+        page = None if request.path.startswith((API, METRICS)) else error_page(error)
         led_to_sign_in = page is not None and page.status_code == 303
         if not led_to_sign_in:
             site.count(error)

@@ -18,9 +18,10 @@ from typing import Any
 from appliance.config import InferenceSettings
 from appliance.data.signature import Signature
 from appliance.errors import DeadlineExceeded, FalajError, Overloaded, Unavailable
-from appliance.inference import codec, metrics, named, routes, wire
+from appliance.inference import codec, named, routes, wire
 from appliance.inference.bodies import SMALL, BodyReader, Gone
 from appliance.inference.plane import Plane
+from appliance.inference.recording import Recorder, Silence
 from appliance.inference.routes import Door, Route
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ Codec = (
     Any  # the modules codec and named: parse(body, signature), render(prediction, asked, request_id) -> bytes
 )
 _JSON = ("content-type", "application/json")
+_METRICS = "text/plain; version=0.0.4"
 _CODECS: dict[Door, Codec] = {Door.INFER: codec, Door.PREDICT: named}
 
 
@@ -48,6 +50,7 @@ class Endpoint:
         *,
         on_start: Callable[[asyncio.AbstractEventLoop], None] | None = None,
         on_refused: Callable[[str, int], None] = lambda client, status: None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.plane = plane
         self.settings = settings
@@ -56,11 +59,11 @@ class Endpoint:
         self.in_flight = 0
         self.draining = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.meters: dict[str, metrics.Meter] = {}
         self._authorise = authorise
         self._ready = ready
         self._on_start = on_start
         self._on_refused = on_refused
+        self._recorder = recorder or Silence()
         self._bodies = BodyReader(settings.body_deadline, settings.max_body_mb * 1024 * 1024)
         self._max_in_flight = settings.max_in_flight
         self._routes: dict[str, Route] = {}
@@ -92,6 +95,8 @@ class Endpoint:
                 _refuse_verb(proto, verb, routes.VERBS[route.door])
             elif verb == "POST":
                 await self._answer(scope, proto, path, route)
+            elif route.door is Door.METRICS:
+                await self._tell_metrics(scope, proto)
             else:
                 self._tell(scope, proto, route)
         except FalajError as error:  # of a path; the others are answered where they arise
@@ -126,7 +131,7 @@ class Endpoint:
 
     async def _predict(self, headers: Any, proto: Any, route: Route, request_id: str, begun: float) -> bytes:
         model = route.model
-        self._authorise(_token(headers), model)
+        who = self._authorise(_token(headers), model)
         if self.draining:
             raise Unavailable("The appliance is stopping.", "Try again in a moment.")
         if self.in_flight > self._max_in_flight:
@@ -137,12 +142,12 @@ class Endpoint:
         body = await self._bodies.read(proto, headers.get("content-length"), begun)
         door, size = _CODECS[route.door], len(body)
         if size > SMALL:
-            work = [partial(self._parse_and_infer, door, body, served.signature, route, request_id)]
+            work = [partial(self._parse_and_infer, door, body, served.signature, route, request_id, who)]
         else:
             asked = door.parse(body, served.signature)
             if asked.n <= served.inline_rows:
-                return self._infer(door, asked, route, request_id)
-            work = [partial(self._infer, door, asked, route, request_id)]
+                return self._infer(door, asked, route, request_id, who, body)
+            work = [partial(self._infer, door, asked, route, request_id, who, body)]
             del asked
         del body  # what waits for the pool is held by `work` alone
         return await self._in_pool(begun, work, size)
@@ -150,9 +155,12 @@ class Endpoint:
     def _parse_and_infer(self, door: Codec, body: bytes, signature: Signature, *who: Any) -> bytes:
         return self._infer(door, door.parse(body, signature), *who)
 
-    def _infer(self, door: Codec, asked: Any, route: Route, request_id: str) -> bytes:
+    def _infer(
+        self, door: Codec, asked: Any, route: Route, request_id: str, who: str, body: bytes = b""
+    ) -> bytes:
         prediction = self.plane.infer(route.model, version=route.version, **asked.given)
         rendered: bytes = door.render(prediction, asked, request_id)
+        self._recorder.predicted(prediction, request_id, who, body, rendered)
         return rendered
 
     async def _in_pool(self, begun: float, work: list[partial[bytes]], size: int) -> bytes:
@@ -187,17 +195,29 @@ class Endpoint:
             self.failed += 1
         elif status != GONE:
             self.served += 1
-        meter = self.meters.get(model)
-        if meter is None:
-            if not self.plane.has(model):
-                model = ""
-            meter = self.meters.setdefault(model, metrics.Meter())
-        meter.add(status, seconds)
+        version = self.plane.version(model)
+        self._recorder.requested(model if version else "", version, status, seconds)
+
+    async def _tell_metrics(self, scope: Any, proto: Any) -> None:
+        """Prometheus text; it is read from telemetry, so in a thread."""
+        request_id = wire.request_id()
+        try:
+            self._authorise(_token(scope.headers), None)
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(self._pool, self._recorder.exposition, self.in_flight)
+        except FalajError as error:
+            self._refuse(scope, proto, error, request_id)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            _send_error(proto, _unexpected(request_id), request_id)
+        else:
+            content = b"" if scope.method == "HEAD" else body.encode()
+            proto.response_bytes(200, [("content-type", _METRICS)], content)
 
     def _tell(self, scope: Any, proto: Any, route: Route) -> None:
         """Everything that is read, not predicted; never waits."""
         try:
-            kind, body = self._look_up(scope.headers, route)
+            body = self._look_up(scope.headers, route)
         except FalajError as error:
             self._refuse(scope, proto, error, wire.request_id())
         except Exception:
@@ -205,10 +225,10 @@ class Endpoint:
             log.exception("request %s failed", request_id)
             _send_error(proto, _unexpected(request_id), request_id)
         else:
-            proto.response_bytes(200, [("content-type", kind)], b"" if scope.method == "HEAD" else body)
+            proto.response_bytes(200, [_JSON], b"" if scope.method == "HEAD" else body)
 
-    def _look_up(self, headers: Any, route: Route) -> tuple[str, bytes]:
-        """(content type, body) of a read. Health is open to all; whatever names a model needs a token."""
+    def _look_up(self, headers: Any, route: Route) -> bytes:
+        """The body of a read. Health is open to all; whatever names a model needs a token."""
         plane = self.plane
         document: Any
         match route.door:
@@ -222,9 +242,6 @@ class Endpoint:
                 document = {"live": True, "ready": True}
             case Door.SERVER:
                 document = codec.server_metadata()
-            case Door.METRICS:
-                self._authorise(_token(headers), None)
-                return "text/plain; version=0.0.4", metrics.text(self.meters, self.in_flight).encode()
             case Door.MODELS:
                 token = _token(headers)
                 self._authorise(token, None)
@@ -236,7 +253,7 @@ class Endpoint:
                     document = {"name": served.model, "ready": True}
                 else:
                     document = codec.model_metadata(served)
-        return "application/json", wire.dumps(document)
+        return wire.dumps(document)
 
     def _refuse(self, scope: Any, proto: Any, error: FalajError, request_id: str) -> None:
         if error.status in (401, 403):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from appliance.data.bins import Reference
 from appliance.data.signature import Signature
 from appliance.data.types import Kind
 from appliance.errors import BrokenRow, FalajError, NotFound, Unavailable
@@ -40,6 +41,7 @@ class Artefact:
     proof_rows: Matrix
     proof_expected: Matrix
     tolerance: float
+    reference: Reference | None = None  # what live rows are counted into; None: they aren't
 
 
 class Served:
@@ -50,6 +52,7 @@ class Served:
         "inline_rows",
         "model",
         "one_row_us",
+        "reference",
         "runtime",
         "session",
         "signature",
@@ -61,6 +64,7 @@ class Served:
         self.version = artefact.version
         self.runtime = artefact.runtime
         self.signature = artefact.signature
+        self.reference = artefact.reference
         self.session = session
         self.one_row_us = one_row_us
         # More rows than this in one request would hold the event loop for over INLINE_US.
@@ -79,13 +83,18 @@ class Served:
 
 @dataclass(slots=True)
 class Prediction:
-    """values float32[n, k]: class probabilities in the order of signature.labels, or [n, 1] of numbers."""
+    """The answer to encoded rows x float32[n, width].
+
+    values float32[n, k]: class probabilities in the order of signature.labels, or [n, 1] of numbers.
+    """
 
     model: str
     version: int
     runtime: str
+    x: Matrix
     values: Matrix
     signature: Signature
+    reference: Reference | None
 
 
 def prepare(artefact: Artefact) -> Served:
@@ -148,8 +157,10 @@ class Plane:
     def models(self) -> list[str]:
         return sorted(self._served)
 
-    def has(self, model: str) -> bool:
-        return model in self._served
+    def version(self, model: str) -> int:
+        """The version that answers for a model now; 0 when none does."""
+        served = self._served.get(model)
+        return served.version if served is not None else 0
 
     def current(self, model: str, version: int | None = None) -> Served:
         """The version that answers for a model.
@@ -225,7 +236,7 @@ class Plane:
             values = served.session.run(x)
         finally:
             served._inside.pop()
-        return Prediction(model, served.version, served.runtime, values, signature)
+        return Prediction(model, served.version, served.runtime, x, values, signature, served.reference)
 
     def _enter(self, model: str, version: int | None) -> Served:
         """The current version with this request counted in it.

@@ -7,12 +7,14 @@ roll-out controller waits for that. It never writes the registry.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 from appliance import presence
+from appliance.data.bins import Reference
 from appliance.data.signature import Signature
 from appliance.db import Row
 from appliance.errors import FalajError
@@ -133,6 +135,7 @@ class Replica:
             proof_rows=proof.rows,
             proof_expected=proof.expected,
             tolerance=proof.tolerance,
+            reference=Reference.from_json(json.loads(self._home.get(version.reference_bins))),
         )
 
     def _announce(self) -> None:

@@ -12,7 +12,7 @@ from appliance.app import App
 from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.registry import datasets, deployments, models
+from appliance.registry import alerts, datasets, deployments, models
 from appliance.registry.deployments import DeploymentState
 from appliance.security import certificates
 from appliance.verbs.call import Call
@@ -29,7 +29,7 @@ def status(app: App, call: Call) -> Row:
         "roles": roles,
         "datasets": len(datasets.names(app.home.registry)),
         "models": len(models.names(app.home.registry)),
-        "alerts": 0,
+        "alerts": len(alerts.unresolved(app.home.registry)),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from appliance import clock
+from appliance.data.bins import Reference
 from appliance.home import Home
 from appliance.jobs.child import Attempt
 from appliance.registry import datasets, models
@@ -44,7 +45,7 @@ class Candidate:
     outcome: Outcome
     exported: Exported
     found: Validation
-    reference: dict[str, Any]
+    reference: Reference
     notes: list[str]
     seconds: float
 
@@ -88,7 +89,7 @@ def train(home: Home, attempt: Attempt) -> None:
         Policy(latency_budget_us=home.config.gate.latency_budget_us, min_rows=home.config.gate.min_rows),
         seed=payload["seed"],
     )
-    bins = reference.reference(train_x, signature.features, outcome.fitted.predict(train_x))
+    bins = reference.reference(train_x, signature.features, outcome.fitted.predict(held_x))
     all_notes = [*table.notes, *notes]
     seconds = time.monotonic() - began
     candidate = Candidate(
@@ -123,7 +124,7 @@ def _commit(
     ran_on = environment(home.config.training_threads)
     verdict = made.found.gate.verdict
     graph, proof = put(made.exported.graph), put(made.exported.proof.pack())
-    bins = put(json.dumps(made.reference).encode())
+    bins = put(json.dumps(made.reference.as_json()).encode())
     parameters = {name: payload[name] for name in ("task", "algorithm", "seed", "budget", "drop", "keep")}
     result: dict[str, Any] = {"run": run_id, "model": model, "version": 0}
     with attempt.commit(result) as tx:

@@ -182,3 +182,27 @@ def m002_people(db: Database) -> None:
     ) STRICT"""
     )
     db.execute("ALTER TABLE tokens ADD COLUMN role TEXT CHECK (role IN ('viewer', 'operator', 'approver'))")
+
+
+@registry()
+def m003_alerts(db: Database) -> None:
+    """Rules that fired: opened by the appliance, acknowledged and resolved by people or by themselves."""
+    db.execute(
+        """CREATE TABLE alerts (
+        id INTEGER PRIMARY KEY,
+        model TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'acknowledged', 'resolved')),
+        features TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        quiet INTEGER NOT NULL DEFAULT 0,
+        opened_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        acknowledged_at TEXT,
+        acknowledged_by TEXT,
+        resolved_at TEXT,
+        resolved_by TEXT
+    ) STRICT"""
+    )
+    db.execute("CREATE UNIQUE INDEX one_alert ON alerts (model, rule) WHERE state <> 'resolved'")

@@ -31,3 +31,62 @@ def m002_sign_in_tries(db: Database) -> None:
             boot TEXT NOT NULL
         ) STRICT"""
     )
+
+
+@telemetry()
+def m003_monitoring(db: Database) -> None:
+    """Traffic by minute and in all, windows of live rows in the reference bins, answered predictions."""
+    db.execute(
+        """CREATE TABLE traffic (
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            starts INTEGER NOT NULL,
+            span INTEGER NOT NULL,
+            statuses TEXT NOT NULL,
+            latency TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            rows INTEGER NOT NULL,
+            PRIMARY KEY (starts, model, version)
+        ) STRICT"""
+    )
+    db.execute(
+        """CREATE TABLE totals (
+            model TEXT PRIMARY KEY,
+            statuses TEXT NOT NULL,
+            latency TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            rows INTEGER NOT NULL
+        ) STRICT"""
+    )
+    db.execute(
+        """CREATE TABLE windows (
+            id INTEGER PRIMARY KEY,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            opened_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            closed_at TEXT,
+            rows INTEGER NOT NULL,
+            features BLOB NOT NULL,
+            score BLOB NOT NULL,
+            verdict TEXT CHECK (verdict IN ('stable', 'drifted', 'undecided')),
+            finding TEXT
+        ) STRICT"""
+    )
+    db.execute("CREATE UNIQUE INDEX one_open_window ON windows (model, version) WHERE closed_at IS NULL")
+    db.execute("CREATE INDEX windows_by_model ON windows (model, closed_at)")
+    db.execute(
+        """CREATE TABLE prediction_log (
+            id INTEGER PRIMARY KEY,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            runtime TEXT NOT NULL,
+            first TEXT NOT NULL,
+            last TEXT NOT NULL,
+            predictions INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            content BLOB NOT NULL
+        ) STRICT"""
+    )
+    db.execute("CREATE INDEX predictions_by_id ON prediction_log (first)")
+    db.execute("CREATE INDEX predictions_by_model ON prediction_log (model, first)")

@@ -1,0 +1,1 @@
+"""What happens to models in use: traffic, latency, answered predictions, drift, alerts, Prometheus."""

@@ -1,0 +1,142 @@
+"""Verbs on what happens to models in use: traffic, drift, kept predictions, metrics."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import Any
+
+from appliance import presence
+from appliance.app import App
+from appliance.clock import stamp_of
+from appliance.db import Row
+from appliance.jobs import ledger
+from appliance.monitoring import prediction_log, prometheus, standing, traffic, windows
+from appliance.monitoring.prediction_log import Logged
+from appliance.monitoring.traffic import DAY, HOUR, MINUTE
+from appliance.registry import alerts, deployments, models
+from appliance.registry.names import parse_reference
+from appliance.verbs.call import Call
+
+_POINTS = 120  # about so many points of time are given
+_STEPS = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
+_MOST_HOURS = 24.0 * traffic.KEPT_DAYS
+
+
+def drift(app: App, call: Call) -> Row:
+    """Whether what a model in use is asked still looks like its training data; the history with `windows`."""
+    name = _model(app, call)
+    found = standing.standing(app.home, name)
+    wanted = int(call.number("windows", 0, 0, 1000))
+    if wanted:
+        found["history"] = [_window(one) for one in windows.history(app.home.telemetry, name, wanted)]
+    return found
+
+
+def traffic_of(app: App, call: Call) -> Row:
+    """Requests, errors and latency of the last `hours`, of one model or of all; in sum and by time."""
+    hours = call.number("hours", 24.0, 0.1, _MOST_HOURS)
+    name = _model(app, call) if call.args.get("model") else None
+    now = time.time()
+    since = now - hours * HOUR
+    step = next((one for one in _STEPS if hours * HOUR / one <= _POINTS), DAY)
+    series = traffic.series(app.home.telemetry, name, since, now, step)
+    summed = traffic.summed(app.home.telemetry, name, series[0][0])
+    return {
+        "model": name,
+        "hours": hours,
+        "step": step,
+        "models": {model: meter.as_json() for model, meter in sorted(summed.items()) if model},
+        "unknown": summed[traffic.NO_MODEL].requests if traffic.NO_MODEL in summed else 0,
+        "series": [{"at": stamp_of(starts)} | meter.as_json() for starts, meter in series],
+    }
+
+
+def predictions(app: App, call: Call) -> list[Row]:
+    """The newest kept predictions of a model, newest first."""
+    limit = int(call.number("limit", 50, 1, 1000))
+    return [_logged(one) for one in prediction_log.recent(app.home.telemetry, _model(app, call), limit)]
+
+
+def prediction(app: App, call: Call) -> Row:
+    """One kept prediction: what was asked, what was said, by which version, for which token."""
+    return _logged(prediction_log.find(app.home.telemetry, call.text("request_id")))
+
+
+def metrics(app: App, call: Call) -> Row:
+    """Everything that is counted, as Prometheus text."""
+    home = app.home
+    text = prometheus.requests(traffic.totals(home.telemetry))
+    scores: list[prometheus.Sample] = []
+    for one in deployments.serving(home.registry):
+        last = windows.last(home.telemetry, one.model, one.version)
+        for feature in (last.finding or {}).get("features", ()) if last else ():
+            scores.append(({"model": one.model, "feature": feature["name"]}, feature["score"]))
+    open_alerts: dict[tuple[str, str], int] = {}
+    for alert in alerts.unresolved(home.registry):
+        open_alerts[alert.model, alert.rule] = open_alerts.get((alert.model, alert.rule), 0) + 1
+    states = {"queued": 0, "running": 0}
+    for job in ledger.unfinished(home.registry):
+        states[job.state.value] += 1
+    roles = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+    gauges: list[tuple[str, str, list[prometheus.Sample]]] = [
+        (
+            "falaj_drift_score",
+            "Change of a feature in the last window, as population stability index.",
+            scores,
+        ),
+        (
+            "falaj_alerts",
+            "Alerts that are not resolved.",
+            [({"model": model, "rule": rule}, count) for (model, rule), count in sorted(open_alerts.items())],
+        ),
+        ("falaj_jobs", "Jobs that wait or run.", [({"state": state}, n) for state, n in states.items()]),
+        (
+            "falaj_processes",
+            "Living processes by role.",
+            [({"role": name}, len(presence.present(home.run_dir, kind))) for name, kind in roles.items()],
+        ),
+        (
+            "falaj_disk_free_bytes",
+            "Free space where the data are kept.",
+            [({}, shutil.disk_usage(home.path).free)],
+        ),
+        (
+            "falaj_kept_predictions_bytes",
+            "Disk space of kept predictions.",
+            [({}, prediction_log.size(home.telemetry)["bytes"])],
+        ),
+    ]
+    return {"text": text + "".join(prometheus.gauge(*one) for one in gauges)}
+
+
+def _model(app: App, call: Call) -> str:
+    """The name of a model that exists. Raises NotFound."""
+    name, _ = parse_reference(call.text("model"), "model")
+    models.find_version(app.home.registry, name)
+    return name
+
+
+def _window(one: windows.Window) -> Row:
+    found = one.finding or windows.NOTHING_FOUND
+    return {"version": one.version, "window": windows.span(one), **found}
+
+
+def _logged(one: Logged) -> Row:
+    return {
+        "request_id": one.request_id,
+        "at": one.at,
+        "model": one.model,
+        "version": one.version,
+        "runtime": one.runtime,
+        "rows": one.rows,
+        "token": one.token,
+        "request": _document(one.request),
+        "reply": _document(one.reply),
+    }
+
+
+def _document(content: bytes) -> Any:
+    """JSON as it was sent; None where it was too long to be kept. Python reads NaN, which clients send."""
+    return json.loads(content, parse_constant=lambda word: None) if content else None
