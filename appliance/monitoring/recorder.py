@@ -136,7 +136,9 @@ class Recorder:
                     counted.add(answer.x, answer.values)
                 else:
                     counted.merge(large)
-            if packed and gathered.logged_bytes < MOST_LOGGED:
+            if gathered.logged_bytes > MOST_LOGGED:
+                self.lost += bool(packed)
+            elif packed:
                 gathered.logged.setdefault((*served, answer.runtime), []).append(packed)
                 gathered.logged_bytes += len(packed)
 
