@@ -8,7 +8,7 @@ from appliance.db import Store
 from appliance.errors import NotFound
 from appliance.inference import wire
 from appliance.monitoring import prediction_log
-from appliance.monitoring.prediction_log import LONGEST, Logged
+from appliance.monitoring.prediction_log import LONGEST, Logged, Piece
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -21,9 +21,11 @@ def id_at(seconds: float, number: int = 0) -> str:
 def keep(
     store: Store, *ids: str, model: str = "m", version: int = 1, request: bytes = b'{"rows": []}'
 ) -> None:
-    packed = [prediction_log.pack(id, 3, "tok", request, b'{"of": "%s"}' % id.encode()) for id in ids]
+    piece = Piece("openvino")
+    for id in ids:
+        piece.add(id, 3, "tok", request, b'{"of": "%s"}' % id.encode())
     with store.write() as tx:
-        prediction_log.add(tx, model, version, "openvino", packed)
+        prediction_log.add(tx, model, version, piece)
 
 
 def test_a_prediction_is_found_by_its_id(store: Store) -> None:

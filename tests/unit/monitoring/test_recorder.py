@@ -11,6 +11,7 @@ import pytest
 from appliance.db import Store
 from appliance.errors import NoSpace
 from appliance.monitoring import prediction_log, recorder, traffic, windows
+from appliance.monitoring.prediction_log import Piece
 from appliance.monitoring.recorder import Recorder
 from tests.unit.monitoring.conftest import said
 
@@ -89,8 +90,9 @@ def full(store: Store) -> Store:
 def fill(store: Store, size: int) -> None:
     for number in range(100):
         with store.write() as tx:
-            packed = [prediction_log.pack(id_of(number), 1, "", os.urandom(size), b"")]
-            prediction_log.add(tx, "filler", 1, "", packed)
+            piece = Piece("")
+            piece.add(id_of(number), 1, "", os.urandom(size), b"")
+            prediction_log.add(tx, "filler", 1, piece)
 
 
 def test_a_full_disk_loses_no_count(full: Store) -> None:
@@ -115,6 +117,7 @@ def test_a_full_disk_loses_no_count(full: Store) -> None:
 
 def test_what_waits_for_the_disk_is_bounded(full: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MOST_LOGGED", 10_000)
+    monkeypatch.setattr(recorder, "PIECE", 1000)
     made = Recorder(full, log_predictions=True)
     for number in range(100):
         made.predicted(said((0.5, 1.0)), id_of(number), "tok", b"{" + b" " * 500 + b"}", b"{}")
