@@ -23,11 +23,10 @@ import numpy as np
 import psutil
 
 from appliance.cli.client import Client
+from benchmarks.endpoint import COLUMNS, bodies
 from benchmarks.load import Measured, Question, pace
 from tests.system.appliance import Appliance
 from tests.system.processes import of_job, until
-
-COLUMNS = 30
 
 
 def table(path: Path, rows: int) -> None:
@@ -83,9 +82,7 @@ def main() -> None:
             appliance.json("dataset", "add", "large", str(large))
             appliance.json("train", "model", "--dataset", "small", "--target", "y", "--algorithm", "lightgbm")
             appliance.json("deploy", "model")
-            row = {f"column_{i}": round(0.1 * i, 3) for i in range(COLUMNS)}
-            body = json.dumps({"rows": [row]})
-            question = Question(appliance.port, "/predict/model", body, appliance.token("model"))
+            question = Question(appliance.port, "/predict/model", bodies(), appliance.token("model"))
             pace(question, told.rate, 2.0)
             for _ in range(told.rounds):
                 time.sleep(1.0)

@@ -10,7 +10,9 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,19 @@ _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True)
 class Question:
-    """One request that is sent again and again."""
+    """What is asked: these bodies in turn, again and again."""
 
     port: int
     path: str
-    body: str
+    bodies: tuple[str, ...]
     token: str
 
-    @property
-    def raw(self) -> bytes:
+    def raw(self) -> Iterator[bytes]:
+        """The requests as they go over the wire, without end."""
         head = f"POST {self.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n"
-        return (head + f"Content-Length: {len(self.body.encode())}\r\n\r\n" + self.body).encode()
+        return cycle(
+            [(head + f"Content-Length: {len(body)}\r\n\r\n" + body).encode() for body in self.bodies]
+        )
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,12 @@ def _wrk(question: Question, connections: int, seconds: float) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(
-            f"wrk.method='POST'\nwrk.body={json.dumps(question.body)}\n"
-            f"wrk.headers['Authorization']='Bearer {question.token}'\n"
-            "wrk.headers['Content-Type']='application/json'\n"
+            f"wrk.method = 'POST'\nwrk.headers['Authorization'] = 'Bearer {question.token}'\n"
+            f"local bodies, raw, at = {{{','.join(map(json.dumps, question.bodies))}}}, {{}}, 0\n"
+            "function init()\n"
+            "  for i, body in ipairs(bodies) do raw[i] = wrk.format(nil, nil, nil, body) end\n"
+            "end\n"
+            "function request() at = at % #raw + 1; return raw[at] end\n"
         )
         done = subprocess.run(
             ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(script),
@@ -87,12 +94,12 @@ def _found(pattern: str, told: str) -> re.Match[str]:
 
 
 async def _own_client(question: Question, connections: int, seconds: float) -> Measured:
-    raw, until, times = question.raw, time.perf_counter() + seconds, []
+    raw, until, times = question.raw(), time.perf_counter() + seconds, []
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", question.port)
         while (begun := time.perf_counter()) < until:
-            await _ask(reader, writer, raw)
+            await _ask(reader, writer, next(raw))
             times.append(time.perf_counter() - begun)
         writer.close()
 
@@ -101,13 +108,13 @@ async def _own_client(question: Question, connections: int, seconds: float) -> M
 
 
 async def _paced(question: Question, rate: float, seconds: float, connections: int) -> Measured:
-    raw, times, free = question.raw, [], asyncio.Queue[Any]()
+    raw, times, free = question.raw(), [], asyncio.Queue[Any]()
     for _ in range(connections):
         free.put_nowait(await asyncio.open_connection("127.0.0.1", question.port))
 
     async def one(due: float) -> None:
         reader, writer = await free.get()
-        await _ask(reader, writer, raw)
+        await _ask(reader, writer, next(raw))
         times.append(time.perf_counter() - due)
         free.put_nowait((reader, writer))
 

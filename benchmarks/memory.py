@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from appliance.cli.client import Client
-from benchmarks.interference import COLUMNS, table
+from benchmarks.endpoint import bodies
+from benchmarks.interference import table
 from benchmarks.load import Question, saturate
 from tests.system.appliance import Appliance
 from tests.system.processes import everything
@@ -63,10 +64,7 @@ def main() -> None:
             for _ in range(2):
                 appliance.json("train", "m", "--dataset", "small", "--target", "y", "--algorithm", "linear")
             appliance.json("deploy", "m:1")
-            row = {f"column_{i}": round(0.1 * i, 3) for i in range(COLUMNS)}
-            question = Question(
-                appliance.port, "/predict/m", json.dumps({"rows": [row]}), appliance.token("m")
-            )
+            question = Question(appliance.port, "/predict/m", bodies(), appliance.token("m"))
             saturate(question, 32, 5.0)
             time.sleep(5)
             note("idle, one model, warm")

@@ -20,7 +20,7 @@ from appliance.data.signature import Signature
 from appliance.errors import DeadlineExceeded, FalajError, Overloaded, Unavailable
 from appliance.inference import codec, named, routes, wire
 from appliance.inference.bodies import SMALL, BodyReader, Gone
-from appliance.inference.plane import Plane
+from appliance.inference.plane import Plane, Prediction
 from appliance.inference.recording import Recorder, Silence
 from appliance.inference.routes import Door, Route
 
@@ -34,6 +34,7 @@ Codec = (
     Any  # the modules codec and named: parse(body, signature), render(prediction, asked, request_id) -> bytes
 )
 _JSON = ("content-type", "application/json")
+_Answer = tuple[bytes, Prediction]  # the reply, and what it says
 _METRICS = "text/plain; version=0.0.4"
 _CODECS: dict[Door, Codec] = {Door.INFER: codec, Door.PREDICT: named}
 
@@ -107,10 +108,10 @@ class Endpoint:
         begun = perf_counter()
         request_id = wire.request_id()
         self.in_flight += 1
-        status = 500
+        status, answer = 500, None
         try:
-            body = await self._predict(scope.headers, proto, route, request_id, begun)
-            proto.response_bytes(200, [_JSON, ("x-request-id", request_id)], body)
+            answer = await self._predict(scope.headers, proto, route, request_id, begun)
+            proto.response_bytes(200, [_JSON, ("x-request-id", request_id)], answer[0])
             status = 200
             if path not in self._routes and len(self._routes) < 1024:
                 self._routes[path] = route  # only paths that worked: clients cannot fill it
@@ -127,9 +128,17 @@ class Endpoint:
             _send_error(proto, _unexpected(request_id), request_id)
         finally:
             self.in_flight -= 1
-            self._count(route.model, status, perf_counter() - begun)
+            seconds = perf_counter() - begun
+            if answer is not None and status == 200:
+                self.served += 1
+                self._recorder.answered(seconds, request_id, *answer)
+            else:
+                self._count_failure(route.model, status, seconds)
 
-    async def _predict(self, headers: Any, proto: Any, route: Route, request_id: str, begun: float) -> bytes:
+    async def _predict(
+        self, headers: Any, proto: Any, route: Route, request_id: str, begun: float
+    ) -> tuple[bytes, Prediction, str, bytes]:
+        """(reply, prediction, who asked, request: empty where it is too long to be held on to)."""
         model = route.model
         who = self._authorise(_token(headers), model)
         if self.draining:
@@ -142,28 +151,25 @@ class Endpoint:
         body = await self._bodies.read(proto, headers.get("content-length"), begun)
         door, size = _CODECS[route.door], len(body)
         if size > SMALL:
-            work = [partial(self._parse_and_infer, door, body, served.signature, route, request_id, who)]
+            work = [partial(self._parse_and_infer, door, body, served.signature, route, request_id)]
         else:
             asked = door.parse(body, served.signature)
             if asked.n <= served.inline_rows:
-                return self._infer(door, asked, route, request_id, who, body)
-            work = [partial(self._infer, door, asked, route, request_id, who, body)]
+                return *self._infer(door, asked, route, request_id), who, body
+            work = [partial(self._infer, door, asked, route, request_id)]
             del asked
-        del body  # what waits for the pool is held by `work` alone
-        return await self._in_pool(begun, work, size)
+        kept = body if size <= SMALL else b""
+        del body  # a large one that waits for the pool is held by `work` alone
+        return *await self._in_pool(begun, work, size), who, kept
 
-    def _parse_and_infer(self, door: Codec, body: bytes, signature: Signature, *who: Any) -> bytes:
-        return self._infer(door, door.parse(body, signature), *who)
+    def _parse_and_infer(self, door: Codec, body: bytes, signature: Signature, *rest: Any) -> _Answer:
+        return self._infer(door, door.parse(body, signature), *rest)
 
-    def _infer(
-        self, door: Codec, asked: Any, route: Route, request_id: str, who: str, body: bytes = b""
-    ) -> bytes:
+    def _infer(self, door: Codec, asked: Any, route: Route, request_id: str) -> _Answer:
         prediction = self.plane.infer(route.model, version=route.version, **asked.given)
-        rendered: bytes = door.render(prediction, asked, request_id)
-        self._recorder.predicted(prediction, request_id, who, body, rendered)
-        return rendered
+        return door.render(prediction, asked, request_id), prediction
 
-    async def _in_pool(self, begun: float, work: list[partial[bytes]], size: int) -> bytes:
+    async def _in_pool(self, begun: float, work: list[partial[_Answer]], size: int) -> _Answer:
         """The answer of the one call in `work`, whose body of `size` bytes counts until it is let go.
 
         That is not when the deadline passes: a call that runs goes on, and one that waits stays in the
@@ -190,13 +196,14 @@ class Endpoint:
                 "Send fewer rows in each request.",
             ) from None
 
-    def _count(self, model: str, status: int, seconds: float) -> None:
+    def _count_failure(self, model: str, status: int, seconds: float) -> None:
+        """A request that got no answer: refused, failed, or its client is gone."""
         if status >= 500:
             self.failed += 1
         elif status != GONE:
             self.served += 1
         version = self.plane.version(model)
-        self._recorder.requested(model if version else "", version, status, seconds)
+        self._recorder.refused(model if version else "", version, status, seconds)
 
     async def _tell_metrics(self, scope: Any, proto: Any) -> None:
         """Prometheus text; it is read from telemetry, so in a thread."""

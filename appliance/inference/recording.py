@@ -8,28 +8,28 @@ from appliance.inference.plane import Prediction
 
 
 class Recorder(Protocol):
-    """`requested` is called on the event loop, `predicted` from any thread; neither may wait."""
+    """Called on the event loop, after the client has its reply; may not wait."""
 
-    def requested(self, model: str, version: int, status: int, seconds: float) -> None:
-        """A prediction request has ended; the model is "" where it named no deployed one."""
-
-    def predicted(
-        self, answer: Prediction, request_id: str, token: str, request: bytes, reply: bytes
+    def answered(
+        self, seconds: float, request_id: str, reply: bytes, answer: Prediction, token: str, request: bytes
     ) -> None:
-        """Rows were answered; `request` is empty where the body is too long to be held on to."""
+        """Rows were answered; `request` is empty where the body was too long to be held on to."""
+
+    def refused(self, model: str, version: int, status: int, seconds: float) -> None:
+        """A request ended without an answer; the model is "" where it named no deployed one."""
 
     def exposition(self, in_flight: int) -> str:
-        """Prometheus text; blocking."""
+        """Prometheus text; blocking, for another thread."""
 
 
 class Silence:
     """Records nothing."""
 
-    def requested(self, model: str, version: int, status: int, seconds: float) -> None: ...
-
-    def predicted(
-        self, answer: Prediction, request_id: str, token: str, request: bytes, reply: bytes
+    def answered(
+        self, seconds: float, request_id: str, reply: bytes, answer: Prediction, token: str, request: bytes
     ) -> None: ...
+
+    def refused(self, model: str, version: int, status: int, seconds: float) -> None: ...
 
     def exposition(self, in_flight: int) -> str:
         return ""

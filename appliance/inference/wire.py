@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import re
-import time
+from time import time_ns
 from typing import Any
 
 import orjson
@@ -29,13 +29,21 @@ _NAMES: dict[type, str] = {
     dict: "an object",
 }
 _next = itertools.count().__next__
-_unique = int.from_bytes(os.urandom(6), "big")
+
+
+def _bits() -> str:
+    """What tells the ids of this process from all others: 19 bits of version and variant, 48 random ones."""
+    unique = int.from_bytes(os.urandom(6), "big")
+    return f"7{unique >> 36 & 0xFFF:03x}{0x8 | unique >> 34 & 0x3:x}{unique & 0x3FFFFFFFF:09x}"
+
+
+_own = _bits()
 
 
 def _reseed() -> None:
     """A forked worker must not repeat its parent's ids."""
-    global _unique
-    _unique = int.from_bytes(os.urandom(6), "big")
+    global _own
+    _own = _bits()
 
 
 os.register_at_fork(after_in_child=_reseed)
@@ -43,11 +51,7 @@ os.register_at_fork(after_in_child=_reseed)
 
 def request_id() -> str:
     """A new UUIDv7 (RFC 9562, 5.7) as 32 hex digits: sorts by time; process-random bits, then a counter."""
-    count, unique = _next(), _unique
-    return (
-        f"{time.time_ns() // 1_000_000:012x}7{unique >> 36 & 0xFFF:03x}"
-        f"{0x8 | unique >> 34 & 0x3:x}{unique & 0x3FFFFFFFF:09x}{count & 0xFFFFFF:06x}"
-    )
+    return "%012x%s%06x" % (time_ns() // 1_000_000, _own, _next() & 0xFFFFFF)  # noqa: UP031 - half the time
 
 
 def loads(body: bytes) -> dict[str, Any]:

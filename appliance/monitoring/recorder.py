@@ -1,9 +1,9 @@
 """What one inference worker counts and writes down, without the request path feeling it.
 
-A request costs a few integers and some bytes put aside; rows are counted in blocks, one pass of numpy a
-block. A thread of its own takes what has gathered, twice a second, and adds it to telemetry in one
-transaction. What can't be written (a full disk) is kept: counts are sums and take no more room, and of the
-predictions the newest that fit.
+A request costs a few integers and some bytes put aside, after its reply has gone out. A thread of its own
+takes what has gathered, twice a second, counts the rows into the reference bins (numpy does that without
+the interpreter's lock) and adds all of it to telemetry in one transaction. What can't be written (a full
+disk) is kept: counts are sums and take no more room, and of the predictions the newest that fit.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from appliance.data.bins import Floats, Reference
 from appliance.db import Store
 from appliance.errors import FalajError
 from appliance.monitoring import prediction_log, prometheus, traffic, windows
-from appliance.monitoring.counted import BLOCK, Counted
+from appliance.monitoring.counted import Counted
 from appliance.monitoring.prediction_log import Piece
 from appliance.monitoring.traffic import Meter
 
 log = logging.getLogger(__name__)
 
 EVERY = 0.5  # seconds between two flushes
-PIECE = 1 << 18  # bytes of predictions that go to the disk as one row
 MOST_LOGGED = 16 << 20  # bytes of predictions kept in memory while they can't be written
 
 Served = tuple[str, int]  # model and version
@@ -70,17 +69,16 @@ class Gathered:
             self.counted = Counted(reference)
         return self.counted
 
-    def piece(self, runtime: str) -> Piece:
-        """Where the next prediction is put."""
+    def log(self, runtime: str, *prediction: Any) -> None:
+        """Put a prediction behind the others of its runtime."""
         pieces = self.pieces
-        if pieces and pieces[-1].runtime == runtime and len(pieces[-1].content) < PIECE:
-            return pieces[-1]
-        pieces.append(Piece(runtime))
-        return pieces[-1]
+        if not pieces or pieces[-1].runtime != runtime or not pieces[-1].add(*prediction):
+            pieces.append(Piece(runtime))
+            pieces[-1].add(*prediction)
 
 
 class Recorder:
-    """`requested` is called on the event loop, `predicted` from any thread."""
+    """One for a process; `answered` and `refused` never wait for the disk."""
 
     def __init__(
         self, telemetry: Store, *, log_predictions: bool, now: Callable[[], float] = time.time
@@ -104,31 +102,25 @@ class Recorder:
         self._thread.join(timeout=5.0)
         self.flush()
 
-    def requested(self, model: str, version: int, status: int, seconds: float) -> None:
-        """A prediction request has ended; `model` is "" for one that named no deployed model."""
-        with self._lock:
-            gathered = self._gathered.get((model, version))
-            if gathered is None:
-                gathered = self._gathered[model, version] = Gathered()
-            gathered.meter.add(status, seconds)
-
-    def predicted(self, answer: Answer, request_id: str, token: str, request: bytes, reply: bytes) -> None:
+    def answered(
+        self, seconds: float, request_id: str, reply: bytes, answer: Answer, token: str, request: bytes
+    ) -> None:
         """Rows were answered; `request` and `reply` are the bodies, empty where they are not at hand."""
-        rows, reference, large = len(answer.x), answer.reference, None
-        if reference is not None and rows > BLOCK:  # counted here, in a pool's thread: nobody waits for it
-            large = Counted(reference)
-            large.add(answer.x, answer.values)
+        served, reference = (answer.model, answer.version), answer.reference
         with self._lock:
-            served = answer.model, answer.version
             gathered = self._gathered.get(served)
             if gathered is None:
                 gathered = self._gathered[served] = Gathered()
-            if large is not None:
-                gathered.count(large.reference).merge(large)
-            elif reference is not None:
+            gathered.meter.add(200, seconds)
+            if reference is not None:
                 (gathered.counted or gathered.count(reference)).add(answer.x, answer.values)
             if self._log_predictions:
-                gathered.piece(answer.runtime).add(request_id, rows, token, request, reply)
+                gathered.log(answer.runtime, request_id, len(answer.x), token, request, reply)
+
+    def refused(self, model: str, version: int, status: int, seconds: float) -> None:
+        """A request ended without an answer; `model` is "" for one that named no deployed model."""
+        with self._lock:
+            self._gathered.setdefault((model, version), Gathered()).meter.add(status, seconds)
 
     def flush(self) -> None:
         """Add what has gathered to telemetry; if that fails it is kept and tried again."""
@@ -176,10 +168,10 @@ class Recorder:
 def _forget(kept: dict[Served, Gathered]) -> int:
     """Drop the oldest predictions of each version until all fit in memory; how many went."""
     gone = 0
-    held = sum(len(piece.content) for gathered in kept.values() for piece in gathered.pieces)
+    held = sum(piece.size for gathered in kept.values() for piece in gathered.pieces)
     for gathered in kept.values():
         while gathered.pieces and held > MOST_LOGGED:
             oldest = gathered.pieces.pop(0)
-            held -= len(oldest.content)
+            held -= oldest.size
             gone += oldest.predictions
     return gone

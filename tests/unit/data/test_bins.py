@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from appliance.data.bins import Bins, Reference, Table
-from appliance.monitoring.counted import BLOCK, Counted
+from appliance.monitoring import counted as rooms
+from appliance.monitoring.counted import Counted
 
 NUMBER = Bins("a", "a", "number", (-1.0, 0.0, 2.5), (), (0,) * 4)
 CODES = Bins("b", "b", "categorical", (), (0, 2, 5), (0,) * 4)
@@ -58,21 +60,32 @@ def test_only_one_kind_of_column() -> None:
     assert Table([]).count(np.zeros((3, 0), np.float32)).tolist() == []
 
 
-def test_gathered_rows_are_counted_once_in_blocks_and_at_the_end() -> None:
+def test_rows_put_aside_are_counted_once() -> None:
     score = Bins("1", "", "number", (0.5,), (), (0, 0))
     reference = Reference(10, (NUMBER,), (score,))
     counted = Counted(reference)
-    for value in range(BLOCK + 3):
+    for value in range(70):
         counted.add(np.array([[value]], np.float32), np.array([[0.9, 0.1]], np.float32))
-    assert counted.rows == BLOCK
+    assert counted.rows == 0
     counted.settle()
-    assert counted.rows == BLOCK + 3
-    assert counted.features.tolist() == [0, 0, 3, BLOCK, 0]
-    assert counted.score.tolist() == [BLOCK + 3, 0, 0]  # of a yes/no model the second output is counted
+    counted.settle()
+    assert counted.rows == 70
+    assert counted.features.tolist() == [0, 0, 3, 67, 0]
+    assert counted.score.tolist() == [70, 0, 0]  # of a yes/no model the second output is counted
     other = Counted(reference)
     other.add(np.array([[np.nan]], np.float32), np.array([[0.1, 0.9]], np.float32))
     counted.merge(other)
-    assert (counted.rows, counted.features[-1], counted.score.tolist()) == (BLOCK + 4, 1, [BLOCK + 3, 1, 0])
+    assert (counted.rows, counted.features[-1], counted.score.tolist()) == (71, 1, [70, 1, 0])
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "MOST", 400)
+    counted = Counted(Reference(10, (NUMBER,), ()))
+    for _ in range(1000):
+        counted.add(np.zeros((1, 1), np.float32), np.zeros((1, 3), np.float32))
+    assert counted.rows > 900
+    counted.settle()
+    assert counted.rows == 1000
 
 
 def test_it_comes_back_from_json() -> None:

@@ -23,9 +23,8 @@ def id_of(number: int) -> str:
 def test_what_it_was_told_is_in_telemetry(store: Store) -> None:
     made = Recorder(store, log_predictions=True)
     for number in range(100):
-        made.predicted(said((number - 50, 9.0)), id_of(number), "tok", b'{"rows": 1}', b'{"ok": 1}')
-        made.requested("m", 1, 200, 0.001)
-    made.requested("", 0, 404, 0.001)
+        made.answered(0.001, id_of(number), b'{"ok": 1}', said((number - 50, 9.0)), "tok", b'{"rows": 1}')
+    made.refused("", 0, 404, 0.001)
     made.flush()
     window = windows.open_of(store, "m", 1)
     assert window is not None
@@ -41,7 +40,7 @@ def test_what_it_was_told_is_in_telemetry(store: Store) -> None:
 
 def test_predictions_are_not_kept_when_they_shall_not_be(store: Store) -> None:
     made = Recorder(store, log_predictions=False)
-    made.predicted(said((0, 0)), id_of(1), "tok", b"{}", b"{}")
+    made.answered(0.001, id_of(1), b"{}", said((0, 0)), "tok", b"{}")
     made.flush()
     assert prediction_log.size(store) == {"predictions": 0, "bytes": 0}
     assert windows.open_of(store, "m", 1) is not None
@@ -55,8 +54,7 @@ def test_many_threads_and_two_processes_worth_of_recorders(store: Store) -> None
     def work(one: Recorder, batch: int) -> None:
         for _ in range(40):
             made = said(*[(0.5, 1.0)] * batch)
-            one.predicted(made, id_of(next(number)), "tok", b"{}", b"{}")
-            one.requested("m", 1, 200, 0.001)
+            one.answered(0.001, id_of(next(number)), b"{}", made, "tok", b"{}")
             if batch == 7:
                 one.flush()
 
@@ -98,8 +96,7 @@ def fill(store: Store, size: int) -> None:
 def test_a_full_disk_loses_no_count(full: Store) -> None:
     made = Recorder(full, log_predictions=True)
     for number in range(300):
-        made.predicted(said((0.5, 1.0)), id_of(number), "tok", b"{}" * 500, b"{}")
-        made.requested("m", 1, 200, 0.001)
+        made.answered(0.001, id_of(number), b"{}", said((0.5, 1.0)), "tok", b"{}" * 500)
         if number % 50 == 0:
             made.flush()
     assert "full" in made.trouble
@@ -117,10 +114,10 @@ def test_a_full_disk_loses_no_count(full: Store) -> None:
 
 def test_what_waits_for_the_disk_is_bounded(full: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MOST_LOGGED", 10_000)
-    monkeypatch.setattr(recorder, "PIECE", 1000)
+    monkeypatch.setattr(prediction_log.Piece.__init__, "__defaults__", (1000,))
     made = Recorder(full, log_predictions=True)
     for number in range(100):
-        made.predicted(said((0.5, 1.0)), id_of(number), "tok", b"{" + b" " * 500 + b"}", b"{}")
+        made.answered(0.001, id_of(number), b"{}", said((0.5, 1.0)), "tok", b"{" + b" " * 500 + b"}")
         made.flush()
     full.one("PRAGMA max_page_count = 100000")
     made.flush()
@@ -136,7 +133,7 @@ def test_what_waits_for_the_disk_is_bounded(full: Store, monkeypatch: pytest.Mon
 def test_the_thread_writes_by_itself_and_the_rest_at_the_stop(store: Store) -> None:
     made = Recorder(store, log_predictions=True)
     made.start()
-    made.predicted(said(*np.zeros((5, 2)).tolist()), id_of(1), "tok", b"{}", b"{}")
+    made.answered(0.001, id_of(1), b"{}", said(*np.zeros((5, 2)).tolist()), "tok", b"{}")
     made.stop()
     window = windows.open_of(store, "m", 1)
     assert window is not None

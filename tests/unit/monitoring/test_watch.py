@@ -67,7 +67,7 @@ def ask(made: Home, rows: int, shift: float, version: int = 1) -> None:
     values[: int(rows * 0.4)] = [0.3, 0.7]
     recorder = Recorder(made.telemetry, log_predictions=False)
     answer = Said("m", version, "onnxruntime", x.astype(np.float32), values.astype(np.float32), REFERENCE)
-    recorder.predicted(answer, "0" * 32, "tok", b"", b"")
+    recorder.answered(0.001, "0" * 32, b"", answer, "tok", b"")
     recorder.flush()
 
 
