@@ -93,7 +93,7 @@ def prediction(model: str, request_id: str) -> Any:
         found=found,
         program=_programs().get(found["token"], found["token"]),
         asked=_side_by_side(asked),
-        answered=_side_by_side([{**_chances(one)} for one in replied]),
+        answered=_side_by_side([_chances(one) for one in replied]),
         raw={name: _readable(found[name]) for name in ("request", "reply")},
         most=_MOST_ROWS,
     )
@@ -148,9 +148,12 @@ def _said(reply: Any) -> str:
 
 def _chances(answer: Mapping[str, Any]) -> dict[str, Any]:
     """One answer as a column of the page: the chances by label stand on lines of their own."""
-    plain = {name: value for name, value in answer.items() if not isinstance(value, dict)}
     told = answer.get("probabilities")
-    return plain | (told if isinstance(told, dict) else {})
+    if not isinstance(told, dict):
+        return dict(answer)
+    return {"label": answer.get("label")} | {
+        label: f"{chance:.1%}" if isinstance(chance, float) else chance for label, chance in told.items()
+    }
 
 
 def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
