@@ -21,6 +21,7 @@ SPANS = ((1, N_("1 hour")), (24, N_("24 hours")), (168, N_("7 days")), (720, N_(
 _USUAL = 24
 _PREDICTIONS = 10
 _WINDOWS = 60
+_UNASKED = {"requests": 0, "rows": 0, "failed": 0, "refused": 0, "p50_ms": None, "p99_ms": None}
 _MOST_ROWS = 5  # rows of one request that are shown side by side
 
 
@@ -35,7 +36,7 @@ def monitoring() -> Any:
     rows = [
         {
             "model": model,
-            "meter": traffic["models"].get(model),
+            "meter": traffic["models"].get(model, _UNASKED),
             "drift": _drift(model) if model in live else None,
             "alert": any(alert["model"] == model for alert in alerts),
         }
@@ -66,7 +67,7 @@ def monitored(model: str) -> Any:
         "monitored.html",
         model=model,
         live=live,
-        meter=traffic["models"].get(model),
+        meter=traffic["models"].get(model, _UNASKED),
         charts=live_pictures.over_time(traffic),
         found=found,
         floor=floor,
