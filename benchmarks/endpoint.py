@@ -1,19 +1,24 @@
-"""How much of the server's own speed the endpoint keeps: python benchmarks/endpoint.py [--seconds 3]
+"""How much of the server's own speed the endpoint keeps, by concurrency.
 
-Three handlers on the same granian set-up, one worker, one-row JSON of 30 columns, 32 connections: a constant
-reply, a bare handler (parse, encode, run, reply: no token, deadline, limits, counts), and our endpoint, its
-token check on. They run interleaved, several rounds, on one machine with the client: ratios count, not rates.
+    python -m benchmarks.endpoint [--seconds 2] [--rounds 5] [--connections 1,8,32,128] [--json]
+
+Four handlers in processes of their own, on the same server set-up, with one worker each and the same
+one-row question of 30 columns:
+
+    constant   a fixed reply: the ceiling
+    bare       parse, encode, run, reply, as anyone would write it in ten lines; no token, deadline, limits
+    silent     our endpoint with its real token check, and nothing recorded
+    endpoint   the same with telemetry and the prediction log on, as it is installed
+
+They run interleaved, round by round, on one machine together with the client. So ratios count and rates
+don't: each ratio is the median over the rounds of two figures taken seconds apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import hashlib
 import json
-import re
-import shutil
-import socket
+import os
 import statistics
 import subprocess
 import sys
@@ -26,20 +31,27 @@ import numpy as np
 import orjson
 from onnx import TensorProto, helper, numpy_helper
 
+from appliance import config, home
 from appliance.config import InferenceSettings
+from appliance.daemon import sockets
 from appliance.daemon.listener import Listener
 from appliance.daemon.rsgi import serve_rsgi
-from appliance.data.signature import Column, Signature
+from appliance.data.signature import Column, Feature, Signature
 from appliance.data.types import Kind
-from appliance.errors import Unauthenticated
+from appliance.inference.doorkeeper import Doorkeeper
 from appliance.inference.endpoint import Endpoint
 from appliance.inference.plane import Artefact, Plane, prepare
+from appliance.inference.recording import Silence
+from appliance.monitoring.recorder import Recorder
+from appliance.security import local_token
+from appliance.validation.reference import reference
+from benchmarks.load import Measured, Question, saturate
 
 COLUMNS = 30
-TOKEN = "flj_benchmark_0123456789abcdef0123456789abcdef"
 JSON = [("content-type", "application/json")]
 ROW = {f"column_{i}": round(0.37 * i + 0.123456, 6) for i in range(COLUMNS)}
 BODY = json.dumps({"rows": [ROW]})
+HANDLERS = ("constant", "bare", "silent", "endpoint")
 
 
 def artefact() -> Artefact:
@@ -58,10 +70,13 @@ def artefact() -> Artefact:
     )
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     signature = Signature(tuple(Column(name, Kind.NUMBER) for name in ROW), "y", "binary", ("no", "yes"))
-    rows = rng.normal(size=(5, COLUMNS)).astype(np.float32)
+    rows = rng.normal(size=(2000, COLUMNS)).astype(np.float32)
     e = np.exp(rows @ weights)
     expected = (e / e.sum(1, keepdims=True)).astype(np.float32)
-    return Artefact("m", 1, data.SerializeToString(), signature, "onnxruntime", rows, expected, 1e-5)
+    bins = reference(rows, [Feature(name, name, Kind.NUMBER) for name in ROW], expected)
+    return Artefact(
+        "m", 1, data.SerializeToString(), signature, "onnxruntime", rows[:5], expected[:5], 1e-5, bins
+    )
 
 
 class Constant:
@@ -85,139 +100,128 @@ class Bare:
         proto.response_bytes(200, JSON, orjson.dumps({"model": "m", "version": 1, "predictions": answers}))
 
 
-def endpoint() -> Endpoint:
+def endpoint(folder: Path, *, recorded: bool) -> Endpoint:
+    """Ours: the token book, the counts of token use, telemetry and log of a real home."""
+    opened = home.create(folder)
+    local_token.make_local_token(opened.run_dir)
+    doorkeeper = Doorkeeper(opened)
+    doorkeeper.start()
     plane = Plane()
     plane.switch("m", prepare(artefact()))
-    tokens = {hashlib.sha256(TOKEN.encode()).digest(): ("t1", frozenset({"m"}), time.time() + 3600)}
-
-    def authorise(token: str | None, model: str | None) -> str:
-        found = tokens.get(hashlib.sha256((token or "").encode()).digest())
-        if found is None or model not in found[1] or found[2] < time.time():
-            raise Unauthenticated("no", "no")
-        return found[0]
-
-    return Endpoint(plane, authorise, InferenceSettings(), lambda: True)
+    recorder = Recorder(opened.telemetry, log_predictions=True)
+    recorder.start()
+    told = recorder if recorded else Silence()
+    return Endpoint(plane, doorkeeper.authorise, InferenceSettings(), lambda: True, recorder=told)
 
 
-HANDLERS = {"constant": Constant, "bare": Bare, "endpoint": endpoint}
+def serve(name: str, folder: Path) -> None:
+    """The child process: print port and token, then answer."""
+    made: Any
+    match name:
+        case "constant":
+            made = Constant()
+        case "bare":
+            made = Bare()
+        case _:
+            made = endpoint(folder, recorded=name == "endpoint")
+    token = local_token.local_token(config.load(folder).run_dir) if isinstance(made, Endpoint) else "none"
+    sock = sockets.listen_all("127.0.0.1", 0, "inference.port")[0]
+    print(sock.getsockname()[1], token, flush=True)
+    serve_rsgi(made, [Listener(sock)], sockets.BACKLOG)
 
 
-def serve(name: str, profile: str) -> None:
-    sock = socket.create_server(("127.0.0.1", 0))
-    print(sock.getsockname()[1], flush=True)
-    if not profile:
-        serve_rsgi(HANDLERS[name](), [Listener(sock)], 1024)
-        return
-    import cProfile
-
-    profiler = cProfile.Profile()
-    app = HANDLERS[name]()
-    profiler.enable()
-    serve_rsgi(app, [Listener(sock)], 1024)
-    profiler.disable()
-    profiler.dump_stats(profile)
-
-
-def wrk(port: int, seconds: float, script: Path) -> float:
-    done = subprocess.run(
-        [
-            "wrk",
-            "-t1",
-            "-c32",
-            f"-d{max(1, round(seconds))}s",
-            "-s",
-            str(script),
-            f"http://127.0.0.1:{port}/predict/m",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if "Non-2xx" in done.stdout:
-        raise SystemExit(done.stdout)
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    assert found is not None
-    return float(found[1])
-
-
-async def own_client(port: int, seconds: float) -> float:
-    """Requests a second of 32 connections, one request at a time each; slower than wrk, and says so."""
-    head = f"POST /predict/m HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-    head += f"Content-Length: {len(BODY)}\r\n\r\n"
-    request, until, count = (head + BODY).encode(), time.perf_counter() + seconds, 0
-
-    async def connection() -> None:
-        nonlocal count
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() < until:
-            writer.write(request)
-            reply = await reader.readuntil(b"\r\n\r\n")
-            assert reply.startswith(b"HTTP/1.1 200"), reply
-            found = re.search(rb"content-length: (\d+)", reply)
-            assert found is not None
-            await reader.readexactly(int(found[1]))
-            count += 1
-        writer.close()
-
-    await asyncio.gather(*(connection() for _ in range(32)))
-    return count / seconds
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each handler in each round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", choices=list(HANDLERS), help=argparse.SUPPRESS)
-    parser.add_argument("--profile", default="", help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.serve:
-        serve(told.serve, told.profile)
-        return
-    rates: dict[str, list[float]] = {name: [] for name in HANDLERS}
+def measure(seconds: float, rounds: int, connections: list[int]) -> dict[int, dict[str, list[Measured]]]:
+    """Every handler at every concurrency, interleaved; the first round warms up and is left out."""
+    found: dict[int, dict[str, list[Measured]]] = {n: {name: [] for name in HANDLERS} for n in connections}
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "post.lua"
-        script.write_text(
-            f"wrk.method='POST'\nwrk.body='{BODY}'\nwrk.headers['Authorization']='Bearer {TOKEN}'\n"
-            "wrk.headers['Content-Type']='application/json'\n"
-        )
         processes = {
             name: subprocess.Popen(
-                [sys.executable, __file__, "--serve", name], stdout=subprocess.PIPE, text=True
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.endpoint",
+                    "--serve",
+                    name,
+                    "--folder",
+                    f"{folder}/{name}",
+                ],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"FALAJ_RUN_DIR": folder},
             )
             for name in HANDLERS
         }
         try:
-            ports = {name: int(process.stdout.readline()) for name, process in processes.items()}  # type: ignore[union-attr]
-            time.sleep(1.5)  # models load
-            for turn in range(-1, told.rounds):
-                for name, port in ports.items():
-                    seconds = 1.0 if turn < 0 else told.seconds
-                    rate = (
-                        wrk(port, seconds, script)
-                        if shutil.which("wrk")
-                        else asyncio.run(own_client(port, seconds))
-                    )
-                    if turn >= 0:
-                        rates[name].append(rate)
+            questions = {}
+            for name, process in processes.items():
+                assert process.stdout is not None
+                port, token = process.stdout.readline().split()
+                questions[name] = Question(int(port), "/predict/m", BODY, token)
+            time.sleep(1.0)
+            for turn in range(-1, rounds):
+                for number in connections:
+                    for name, question in questions.items():
+                        measured = saturate(question, number, seconds if turn >= 0 else 1.0)
+                        if turn >= 0:
+                            found[number][name].append(measured)
         finally:
             for process in processes.values():
                 process.terminate()
                 process.wait()
-    median = {name: statistics.median(each) for name, each in rates.items()}
-    ratios = {
-        f"endpoint/{other}": statistics.median(
-            mine / theirs for mine, theirs in zip(rates["endpoint"], rates[other], strict=True)
-        )
-        for other in ("bare", "constant")
-    }
-    if told.json:
-        print(json.dumps({"requests_per_second": median, "ratios": ratios}))
+    return found
+
+
+def ratio(mine: list[Measured], theirs: list[Measured], what: str) -> float:
+    pairs = zip(mine, theirs, strict=True)
+    return statistics.median(getattr(a, what) / getattr(b, what) for a, b in pairs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each handler in each round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", default="1,8,32,128")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", choices=HANDLERS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.serve:
+        serve(told.serve, told.folder)
         return
-    for name, rate in median.items():
-        print(f"{name:10} {rate:9.0f} requests/s")
-    for name, ratio in ratios.items():
-        print(f"{name:18} {ratio:6.2f}")
+    numbers = [int(one) for one in told.connections.split(",")]
+    found = measure(told.seconds, told.rounds, numbers)
+    rows = [
+        {
+            "connections": number,
+            "endpoint/bare": ratio(by["endpoint"], by["bare"], "rate"),
+            "endpoint/constant": ratio(by["endpoint"], by["constant"], "rate"),
+            "silent/bare": ratio(by["silent"], by["bare"], "rate"),
+            "p99 endpoint/silent": ratio(by["endpoint"], by["silent"], "p99"),
+            "p99 endpoint/bare": ratio(by["endpoint"], by["bare"], "p99"),
+        }
+        for number, by in found.items()
+    ]
+    if told.json:
+        rates = {
+            n: {name: [vars(one) for one in each] for name, each in by.items()} for n, by in found.items()
+        }
+        print(json.dumps({"ratios": rows, "measured": rates}))
+        return
+    print("  ".join(f"{name:>20}" for name in rows[0]))
+    for row in rows:
+        print(
+            "  ".join(
+                f"{value:>20.2f}" if isinstance(value, float) else f"{value:>20}" for value in row.values()
+            )
+        )
+    print("\nRates of this run on this machine (requests a second; they say nothing about another):")
+    for number, by in found.items():
+        told_rates = ", ".join(
+            f"{name} {statistics.median(m.rate for m in each):,.0f}" for name, each in by.items()
+        )
+        print(f"  {number:>4} connections: {told_rates}")
 
 
 if __name__ == "__main__":

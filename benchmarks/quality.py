@@ -12,7 +12,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from appliance.cli.demo import breast_cancer, digits
+from appliance.cli.demo_examples import breast_cancer, digits
 from tests.system.appliance import Appliance
 
 SEEDS = range(5)

@@ -1,86 +1,50 @@
-"""`falaj demo`: the main job on two real data sets that scikit-learn carries, through public doors only.
+"""`falaj demo`: a model's whole life on two real data sets, through public doors only.
 
-Everything here is what any user can do: import a CSV, train, deploy, make a token, ask over HTTP. No
-other module knows of it, thresholds are the defaults and the seed is 0.
+Everything here is what any user can do: import a CSV, train, deploy, make a token, ask over HTTP; then the
+customers change, the appliance notices, and a new version takes over under load and is taken back. No other
+module knows of it, thresholds are the defaults and the seed is 0.
 """
 
 from __future__ import annotations
 
-import csv
-import http.client
-import io
-import json
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import cycle, islice
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
-from sklearn import datasets
 
-from appliance.cli.edge import Edge, table
-from appliance.security.trust import trusting
+from appliance.cli.demo_caller import Asked, Caller
+from appliance.cli.demo_examples import Example, breast_cancer, digits, upper_tail
+from appliance.cli.edge import Edge, plural, table
+from appliance.errors import DeadlineExceeded
 
 PREDICTIONS = 2000
-_CONNECTIONS = 4
+CHANGED = "mean radius"  # only large values of it are asked about when the customers change
+_PATIENCE = 120.0
+_LOOK = 0.5
 
-Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """One data set and how it is used. `answers` are the true outcomes of `rows`."""
-
-    name: str
-    title: str
-    target: str
-    algorithm: str
-    runtime: str | None
-    rows: Rows
-    answers: list[Any]
-
-    def csv(self) -> bytes:
-        """The table as a person would have it: a CSV with the target as its last column."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow([*self.rows[0], self.target])
-        writer.writerows([*row.values(), answer] for row, answer in zip(self.rows, self.answers, strict=True))
-        return text.getvalue().encode()
+Say = Callable[[str], None]
 
 
 def run(edge: Edge) -> int:
-    """Do it all; the number of requests that failed, or 1 when a gate refused."""
+    """Do it all; the number of requests that failed or were dropped, or 1 when a gate refused."""
     began = time.monotonic()
-    say: Callable[[str], None] = (lambda text: None) if edge.json else click.echo
+    say: Say = (lambda text: None) if edge.json else click.echo
     models: list[dict[str, Any]] = []
-    sent = failed = 0
-    for example in (breast_cancer(), digits()):
+    asked = Asked()
+    examples = (breast_cancer(), digits())
+    for example in examples:
         say(f"\n{example.title}: {len(example.rows)} rows, {len(example.rows[0])} columns")
-        trained = _teach(edge, example, say)
-        deployed = edge.call("deploy", model=f"{example.name}:{trained['version']}", runtime=example.runtime)
-        say(f"  deployed   version {deployed['version']} on {deployed['runtime']}")
-        token = edge.call("token.create", models=[example.name], expires="1h", name="demo")
-        asked = _ask(edge, example, token["token"], PREDICTIONS // 2)
-        edge.call("token.revoke", id=token["id"])
-        sent, failed = sent + asked.sent, failed + asked.failed
-        say(f"  answered   {asked.sent} predictions, {asked.failed} failed, {asked.right:.1%} right")
-        models.append(
-            {
-                "name": example.name,
-                "version": deployed["version"],
-                "runtime": deployed["runtime"],
-                "metric": trained["metric"],
-                "value": trained["metrics"][trained["metric"]]["value"],
-            }
-        )
+        models.append(_first_use(edge, example, asked, say))
+    alert, dropped = change(edge, examples[0], CHANGED, asked, say)
     result = {
         "models": models,
-        "predictions": sent,
-        "failed_requests": failed,
+        "predictions": PREDICTIONS,
+        "failed_requests": asked.failed,
+        "drift_alert": {"model": alert["model"], "features": alert["features"]},
+        "deploy": {"dropped": dropped},
         "seconds": round(time.monotonic() - began, 2),
     }
     columns = {
@@ -90,93 +54,92 @@ def run(edge: Edge) -> int:
         "metric": "metric",
         "value": "value",
     }
-    told = f"{sent} predictions, {failed} failed, {result['seconds']:.0f} seconds in all"
-    edge.done(result, f"\n{table(models, columns, '')}\n\n{told}")
-    return failed
+    told = f"{asked.sent:,} predictions, {asked.failed} failed, {result['seconds']:.0f} seconds in all"
+    edge.done(result, f"\n{table(models, columns, '')}\n\n{told}\nThe alert is still there: falaj alert ls")
+    return asked.failed + dropped
 
 
-def breast_cancer() -> Example:
-    """Is a tumour benign? 569 x 30 measurements (UCI Breast Cancer Wisconsin, 1993)."""
-    bunch = datasets.load_breast_cancer()
-    rows = [dict(zip(map(str, bunch.feature_names), map(float, row), strict=True)) for row in bunch.data]
-    answers = [str(bunch.target_names[code]) for code in bunch.target]
-    return Example("breast-cancer", "Breast cancer", "diagnosis", "lightgbm", None, rows, answers)
+def change(edge: Edge, example: Example, column: str, asked: Asked, say: Say) -> tuple[dict[str, Any], int]:
+    """Ask only about the upper tail of a column until an alert names it; then retrain, deploy and roll back.
+
+    All of it with requests in flight. The alert, and how many requests the two changes of version dropped.
+    """
+    before = {alert["id"]: alert["updated_at"] for alert in edge.call("alert.ls")}
+    say(f"\nFrom now on only rows with a large '{column}' are asked about")
+    with _caller(edge, example.name, asked) as caller, caller.stream(upper_tail(example.rows, column)):
+        alert = _alert(edge, example.name, column, before)
+        others = len(alert["features"]) - 1
+        more = f" and {plural(others, 'other column')}" if others else ""
+        say(f"  noticed    an alert names '{column}'{more}")
+        trained = _train(edge, example, example.name)
+        say(f"  retrained  version {trained['version']}, gate {trained['gate']['verdict']}")
+        dropped = 0
+        for verb, name in (("deploy", f"{example.name}:{trained['version']}"), ("rollback", example.name)):
+            made = edge.call(verb, model=name)
+            dropped += made["dropped"]
+            told = "deployed" if verb == "deploy" else "went back"
+            say(f"  {told:<10} version {made['version']}, {plural(made['dropped'], 'request')} dropped")
+    return alert, dropped
 
 
-def digits() -> Example:
-    """Which digit was written? 1797 x 64 grey values (UCI Optical Recognition, 1998)."""
-    bunch = datasets.load_digits()
-    rows = [dict(zip(map(str, bunch.feature_names), map(float, row), strict=True)) for row in bunch.data]
-    answers = [int(code) for code in bunch.target]
-    return Example("digits", "Handwritten digits", "digit", "mlp", "openvino", rows, answers)
-
-
-def _teach(edge: Edge, example: Example, say: Callable[[str], None]) -> dict[str, Any]:
-    """Import and train, as `falaj dataset add` and `falaj train` do."""
+def _first_use(edge: Edge, example: Example, asked: Asked, say: Say) -> dict[str, Any]:
+    """Import, train, deploy and ask."""
     with tempfile.TemporaryFile() as file:
         file.write(example.csv())
         file.seek(0)
-        added = edge.call(
-            "dataset.add", name=example.name, filename=f"{example.name}.csv", options={}, file=file
-        )
+        name = f"{example.name}.csv"
+        added = edge.call("dataset.add", name=example.name, filename=name, options={}, file=file)
     dataset = edge.client.wait(added["job"], lambda share, phase: None)
     say(f"  imported   {dataset['dataset']}:{dataset['version']}")
-    started = edge.call(
-        "train",
-        model=example.name,
-        dataset=f"{example.name}:{dataset['version']}",
-        target=example.target,
-        algorithm=example.algorithm,
-    )
-    trained = edge.client.wait(started["job"], lambda share, phase: None)
-    metric = trained["metrics"][trained["metric"]]
-    said = f"{trained['metric']} {metric['value']:.4f}"
+    trained = _train(edge, example, f"{example.name}:{dataset['version']}")
+    value = trained["metrics"][trained["metric"]]["value"]
+    said = f"{trained['metric']} {value:.4f}"
     say(f"  trained    {trained['algorithm']} in {trained['seconds']:.1f} s, {said}")
     say(f"  gate       {trained['gate']['verdict']}")
-    return trained
+    deployed = edge.call("deploy", model=f"{example.name}:{trained['version']}", runtime=example.runtime)
+    say(f"  deployed   version {deployed['version']} on {deployed['runtime']}")
+    with _caller(edge, example.name, asked) as caller:
+        done = caller.ask(example, PREDICTIONS // 2)
+    say(f"  answered   {done.sent} predictions, {done.failed} failed, {done.share_right:.1%} right")
+    return {
+        "name": example.name,
+        "version": deployed["version"],
+        "runtime": deployed["runtime"],
+        "metric": trained["metric"],
+        "value": value,
+    }
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What became of some requests; `right` is the share of right answers among the answered."""
-
-    sent: int
-    failed: int
-    right: float
+def _train(edge: Edge, example: Example, dataset: str) -> dict[str, Any]:
+    started = edge.call(
+        "train", model=example.name, dataset=dataset, target=example.target, algorithm=example.algorithm
+    )
+    return edge.client.wait(started["job"], lambda share, phase: None)
 
 
-def _ask(edge: Edge, example: Example, token: str, count: int) -> Asked:
-    """Send one row a request over a few kept-alive connections."""
-    connect = _door(edge)
-    pairs = list(islice(cycle(zip(example.rows, example.answers, strict=True)), count))
-
-    def ask_some(part: list[tuple[dict[str, Any], Any]]) -> tuple[int, int]:
-        connection = connect()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        failed = right = 0
-        for row, answer in part:
-            try:
-                connection.request("POST", f"/predict/{example.name}", json.dumps({"rows": [row]}), headers)
-                reply = connection.getresponse()
-                body = json.loads(reply.read())
-                failed += reply.status != 200
-                right += reply.status == 200 and body["predictions"][0]["label"] == str(answer)
-            except (OSError, http.client.HTTPException, ValueError):
-                failed += 1
-                connection.close()
-        connection.close()
-        return failed, right
-
-    with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        outcomes = list(threads.map(ask_some, [pairs[i::_CONNECTIONS] for i in range(_CONNECTIONS)]))
-    failed, right = sum(pair[0] for pair in outcomes), sum(pair[1] for pair in outcomes)
-    return Asked(count, failed, right / max(1, count - failed))
+def _alert(edge: Edge, model: str, column: str, before: dict[int, str]) -> dict[str, Any]:
+    """Wait for an alert on the model that names the column, and wasn't there or has been found again."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        for alert in edge.call("alert.ls"):
+            fresh = before.get(alert["id"]) != alert["updated_at"]
+            if fresh and alert["model"] == model and column in alert["features"]:
+                found: dict[str, Any] = alert
+                return found
+        time.sleep(_LOOK)
+    raise DeadlineExceeded(
+        f"No alert named '{column}' within {_PATIENCE:g} seconds.", f"See: falaj drift {model}"
+    )
 
 
-def _door(edge: Edge) -> Callable[[], http.client.HTTPConnection]:
-    """How to connect to the endpoint: by TLS only where it speaks nothing else on this machine."""
-    address = urlsplit(edge.call("status")["roles"]["inference"]["address"])
-    if address.scheme == "http":
-        return lambda: http.client.HTTPConnection(address.netloc, timeout=30)
-    context = trusting(edge.call("certificate.show")["trust"])
-    return lambda: http.client.HTTPSConnection(address.netloc, timeout=30, context=context)
+@contextmanager
+def _caller(edge: Edge, model: str, asked: Asked) -> Iterator[Caller]:
+    """Somebody with a token for one model; in the end the token is revoked and the requests are summed up."""
+    token = edge.call("token.create", models=[model], expires="1h", name="demo")
+    caller = Caller(edge, model, token["token"])
+    try:
+        yield caller
+    finally:
+        edge.call("token.revoke", id=token["id"])
+        asked.sent += caller.asked.sent
+        asked.failed += caller.asked.failed

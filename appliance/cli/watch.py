@@ -17,7 +17,7 @@ _WORST = 10
 @click.option("--hours", type=float, default=24.0, show_default=True, help="How far to look back.")
 @with_edge
 def traffic(edge: Edge, model: str | None, hours: float) -> None:
-    """Show how many requests came, how many failed, and how fast they were."""
+    """Show how many requests came, and how fast they were answered."""
     found = edge.call("traffic", model=model, hours=hours)
     rows = [{"model": name} | one for name, one in found["models"].items()]
     columns = {
@@ -35,25 +35,29 @@ def traffic(edge: Edge, model: str | None, hours: float) -> None:
 @click.option("--windows", type=int, default=0, help="Tell of so many earlier windows, too.")
 @with_edge
 def drift(edge: Edge, model: str, windows: int) -> None:
-    """Show whether what MODEL is asked still looks like its training data."""
+    """Show whether MODEL is still asked what it was trained for."""
     found = edge.call("drift", model=model, windows=windows)
     coming = found["next"]
     lines = [_VERDICTS[found["verdict"]]]
     if found["window"] is None:
-        left = max(0, coming["needed"] - coming["rows"])
-        lines.append(f"{plural(coming['rows'], 'row')} so far; {left:,} more are needed.")
+        lines.append(f"{plural(coming['rows'], 'row')} so far; {coming['needed']:,} are needed.")
     else:
         window = found["window"]
         lines.append(f"{plural(window['rows'], 'row')}, until {when(window['to'])}.")
         if not found["calibrated"]:
             lines.append("Uncalibrated: there is no history yet that shows how much is normal here.")
-        shown = [one for one in found["features"] if one["drifted"]] or found["features"][:_WORST]
-        rows = [{**one, "drifted": "DRIFTED" if one["drifted"] else "-"} for one in shown]
+        rows = [{**one, "drifted": "DRIFTED" if one["drifted"] else ""} for one in found["features"]]
         columns = {"name": "feature", "score": "change (PSI)", "p": "p", "drifted": ""}
-        lines += ["", table(rows, columns, "")]
+        lines += ["", table(rows[:_WORST], columns, "")]
+        if more := rows[_WORST:]:
+            drifted = sum(bool(one["drifted"]) for one in more)
+            lines.append(f"... and {plural(len(more), 'more feature')}, {drifted} of them drifted")
         if any(one["drifted"] for one in found["answers"]):
             lines += ["", "The answers have changed, too."]
-        lines += ["", f"The next window has {coming['rows']:,} of {plural(coming['needed'], 'row')}."]
+        lines += [
+            "",
+            f"The next window has {plural(coming['rows'], 'row')}; {coming['needed']:,} are needed.",
+        ]
     if windows:
         rows = [{**one, **one["window"]} for one in found["history"]]
         columns = {"to": "until", "version": "version", "rows": "rows", "verdict": "verdict"}
@@ -110,7 +114,7 @@ def prediction() -> None:
 
 @prediction.command("ls")
 @click.argument("model")
-@click.option("--limit", type=int, default=20, show_default=True)
+@click.option("--limit", type=int, default=20, show_default=True, help="How many of them.")
 @with_edge
 def prediction_ls(edge: Edge, model: str, limit: int) -> None:
     """List the newest predictions of MODEL."""
@@ -144,8 +148,8 @@ def _short(names: list[str]) -> str:
     """The first names, and how many more there are."""
     if not names:
         return "the answers"
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + more
 
 
 def _indented(document: Any) -> str:

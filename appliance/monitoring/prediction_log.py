@@ -18,7 +18,7 @@ from appliance.db import Row, Store, Transaction
 from appliance.errors import NotFound
 
 LONGEST = 64 * 1024  # bytes of a request or an answer that are kept; of a longer one only that it was
-_PIECE = 1 << 20  # uncompressed bytes up to which old pieces are put together
+_MERGED = 1 << 17  # bytes up to which old pieces are put together
 _OLD = 3600.0
 _SPAN = 2 * 3600.0  # no piece spans longer
 _HEAD = struct.Struct("<32sIBII")  # request id, rows, lengths of token, request and answer
@@ -43,21 +43,42 @@ class Logged:
         return clock.stamp_of(int(self.request_id[:12], 16) / 1000)
 
 
-def pack(request_id: str, rows: int, token: str, request: bytes, reply: bytes) -> bytes:
-    """One prediction as it stands in a piece; what is longer than LONGEST is left out."""
-    who = token.encode()[:255]
-    if len(request) > LONGEST:
-        request = b""
-    if len(reply) > LONGEST:
-        reply = b""
-    return _HEAD.pack(request_id.encode(), rows, len(who), len(request), len(reply)) + who + request + reply
+class Piece:
+    """Predictions of one version on their way to the disk, one after the other in one growing buffer.
+
+    A buffer, because objects that are kept until the next flush cost the request path more in cold memory
+    than all else that it does for telemetry.
+    """
+
+    __slots__ = ("content", "first", "last", "predictions", "runtime")
+
+    def __init__(self, runtime: str) -> None:
+        self.runtime = runtime
+        self.content = bytearray()
+        self.first = "g"  # behind every hexadecimal id
+        self.last = ""
+        self.predictions = 0
+
+    def add(self, request_id: str, rows: int, token: str, request: bytes, reply: bytes) -> None:
+        """Put one prediction behind the others; a body that is longer than LONGEST is left out."""
+        who = token.encode()[:255]
+        if len(request) > LONGEST:
+            request = b""
+        if len(reply) > LONGEST:
+            reply = b""
+        head = _HEAD.pack(request_id.encode(), rows, len(who), len(request), len(reply))
+        self.content += b"".join((head, who, request, reply))
+        if request_id > self.last:
+            self.last = request_id
+        if request_id < self.first:
+            self.first = request_id
+        self.predictions += 1
 
 
-def add(tx: Transaction, model: str, version: int, runtime: str, packed: list[bytes]) -> None:
-    """Keep the predictions of one flush."""
-    ids = [one[:32].decode() for one in packed]
-    content = zlib.compress(b"".join(packed), 1)
-    _insert(tx, model, version, runtime, (min(ids), max(ids), len(ids)), content)
+def add(tx: Transaction, model: str, version: int, piece: Piece) -> None:
+    """Keep a piece."""
+    told = (piece.first, piece.last, piece.predictions)
+    _insert(tx, model, version, piece.runtime, told, zlib.compress(piece.content, 1))
 
 
 def find(store: Store, request_id: str) -> Logged:
@@ -117,7 +138,7 @@ def merge(tx: Transaction, now: float) -> None:
     for row in tx.all(
         "SELECT id, model, version, runtime, first, last, predictions, bytes FROM prediction_log"
         " WHERE last < ? AND bytes < ? ORDER BY first",
-        (before, _PIECE // 16),
+        (before, _MERGED // 2),
     ):
         hour = int(row["first"][:12], 16) // 3_600_000
         groups.setdefault((row["model"], row["version"], row["runtime"], hour), []).append(row)
@@ -139,7 +160,7 @@ def _batches(rows: list[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
     size = 0
     for row in rows:
-        if batch and size + row["bytes"] > _PIECE // 8:
+        if batch and size + row["bytes"] > _MERGED:
             if len(batch) > 1:
                 yield batch
             batch, size = [], 0

@@ -19,11 +19,13 @@ from appliance.db import Store
 from appliance.errors import FalajError
 from appliance.monitoring import prediction_log, prometheus, traffic, windows
 from appliance.monitoring.counted import BLOCK, Counted
+from appliance.monitoring.prediction_log import Piece
 from appliance.monitoring.traffic import Meter
 
 log = logging.getLogger(__name__)
 
 EVERY = 0.5  # seconds between two flushes
+PIECE = 1 << 18  # bytes of predictions that go to the disk as one row
 MOST_LOGGED = 16 << 20  # bytes of predictions kept in memory while they can't be written
 
 Served = tuple[str, int]  # model and version
@@ -47,38 +49,34 @@ class Answer(Protocol):
 
 
 class Gathered:
-    """What has happened since the last flush."""
+    """What has happened to one version since the last flush; "" and 0 stand for no deployed model."""
 
-    __slots__ = ("counted", "logged", "logged_bytes", "meters")
+    __slots__ = ("counted", "meter", "pieces")
 
     def __init__(self) -> None:
-        self.meters: dict[Served, Meter] = {}
-        self.counted: dict[Served, Counted] = {}
-        self.logged: dict[tuple[str, int, str], list[bytes]] = {}
-        self.logged_bytes = 0
+        self.meter = Meter()
+        self.counted: Counted | None = None
+        self.pieces: list[Piece] = []
 
-    def __bool__(self) -> bool:
-        return bool(self.meters or self.counted or self.logged)
+    def merge(self, newer: Gathered) -> None:
+        self.meter.merge(newer.meter)
+        if newer.counted is not None:
+            self.count(newer.counted.reference).merge(newer.counted)
+        self.pieces += newer.pieces
 
-    def merge(self, other: Gathered) -> int:
-        """Take in what is newer; how many predictions had to be forgotten for want of room."""
-        for served, meter in other.meters.items():
-            self.meters.setdefault(served, Meter()).merge(meter)
-        for served, counted in other.counted.items():
-            self.counted.setdefault(served, Counted(counted.reference)).merge(counted)
-        for key, packed in other.logged.items():
-            self.logged.setdefault(key, []).extend(packed)
-        self.logged_bytes += other.logged_bytes
-        return self._forget()
+    def count(self, reference: Reference) -> Counted:
+        """The counts of this version, begun with its first row."""
+        if self.counted is None:
+            self.counted = Counted(reference)
+        return self.counted
 
-    def _forget(self) -> int:
-        gone = 0
-        for packed in self.logged.values():
-            while packed and self.logged_bytes > MOST_LOGGED:
-                self.logged_bytes -= len(packed.pop(0))
-                gone += 1
-        self.logged = {key: packed for key, packed in self.logged.items() if packed}
-        return gone
+    def piece(self, runtime: str) -> Piece:
+        """Where the next prediction is put."""
+        pieces = self.pieces
+        if pieces and pieces[-1].runtime == runtime and len(pieces[-1].content) < PIECE:
+            return pieces[-1]
+        pieces.append(Piece(runtime))
+        return pieces[-1]
 
 
 class Recorder:
@@ -90,7 +88,7 @@ class Recorder:
         self._telemetry = telemetry
         self._log_predictions = log_predictions
         self._now = now
-        self._gathered = Gathered()
+        self._gathered: dict[Served, Gathered] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._flush_often, name="falaj-telemetry", daemon=True)
@@ -109,41 +107,33 @@ class Recorder:
     def requested(self, model: str, version: int, status: int, seconds: float) -> None:
         """A prediction request has ended; `model` is "" for one that named no deployed model."""
         with self._lock:
-            meters = self._gathered.meters
-            meter = meters.get((model, version))
-            if meter is None:
-                meter = meters[model, version] = Meter()
-            meter.add(status, seconds)
+            gathered = self._gathered.get((model, version))
+            if gathered is None:
+                gathered = self._gathered[model, version] = Gathered()
+            gathered.meter.add(status, seconds)
 
     def predicted(self, answer: Answer, request_id: str, token: str, request: bytes, reply: bytes) -> None:
         """Rows were answered; `request` and `reply` are the bodies, empty where they are not at hand."""
-        served = (answer.model, answer.version)
-        rows = len(answer.x)
-        packed = (
-            prediction_log.pack(request_id, rows, token, request, reply) if self._log_predictions else b""
-        )
-        reference, large = answer.reference, None
+        rows, reference, large = len(answer.x), answer.reference, None
         if reference is not None and rows > BLOCK:  # counted here, in a pool's thread: nobody waits for it
             large = Counted(reference)
             large.add(answer.x, answer.values)
         with self._lock:
-            gathered = self._gathered
-            if reference is not None:
-                counted = gathered.counted.get(served)
-                if counted is None:
-                    counted = gathered.counted[served] = Counted(reference)
-                if large is None:
-                    counted.add(answer.x, answer.values)
-                else:
-                    counted.merge(large)
-            if packed and gathered.logged_bytes < MOST_LOGGED:
-                gathered.logged.setdefault((*served, answer.runtime), []).append(packed)
-                gathered.logged_bytes += len(packed)
+            served = answer.model, answer.version
+            gathered = self._gathered.get(served)
+            if gathered is None:
+                gathered = self._gathered[served] = Gathered()
+            if large is not None:
+                gathered.count(large.reference).merge(large)
+            elif reference is not None:
+                (gathered.counted or gathered.count(reference)).add(answer.x, answer.values)
+            if self._log_predictions:
+                gathered.piece(answer.runtime).add(request_id, rows, token, request, reply)
 
     def flush(self) -> None:
         """Add what has gathered to telemetry; if that fails it is kept and tried again."""
         with self._lock:
-            taken, self._gathered = self._gathered, Gathered()
+            taken, self._gathered = self._gathered, {}
         if not taken:
             return
         try:
@@ -155,24 +145,25 @@ class Recorder:
             self.trouble = error.message
             with self._lock:
                 newer, self._gathered = self._gathered, taken
-                self.lost += taken.merge(newer)
+                for served, gathered in newer.items():
+                    taken.setdefault(served, Gathered()).merge(gathered)
+            self.lost += _forget(taken)
 
     def exposition(self, in_flight: int) -> str:
         """All requests of this appliance so far as Prometheus text; blocking. Raises FalajError."""
         self.flush()
         return prometheus.requests(traffic.totals(self._telemetry), in_flight)
 
-    def _write(self, taken: Gathered) -> None:
-        for served, counted in taken.counted.items():
-            counted.settle()
-            taken.meters.setdefault(served, Meter()).rows = counted.rows
+    def _write(self, taken: dict[Served, Gathered]) -> None:
         with self._telemetry.write() as tx:
-            for (model, version), meter in taken.meters.items():
-                traffic.add(tx, model, version, meter, self._now())
-            for (model, version), counted in taken.counted.items():
-                windows.add(tx, model, version, counted.rows, counted.features, counted.score)
-            for (model, version, runtime), packed in taken.logged.items():
-                prediction_log.add(tx, model, version, runtime, packed)
+            for (model, version), gathered in taken.items():
+                if (counted := gathered.counted) is not None:
+                    counted.settle()
+                    gathered.meter.rows = counted.rows
+                    windows.add(tx, model, version, counted.rows, counted.features, counted.score)
+                traffic.add(tx, model, version, gathered.meter, self._now())
+                for piece in gathered.pieces:
+                    prediction_log.add(tx, model, version, piece)
 
     def _flush_often(self) -> None:
         while not self._stop.wait(EVERY):
@@ -180,3 +171,15 @@ class Recorder:
                 self.flush()
             except Exception:
                 log.exception("telemetry could not be written")
+
+
+def _forget(kept: dict[Served, Gathered]) -> int:
+    """Drop the oldest predictions of each version until all fit in memory; how many went."""
+    gone = 0
+    held = sum(len(piece.content) for gathered in kept.values() for piece in gathered.pieces)
+    for gathered in kept.values():
+        while gathered.pieces and held > MOST_LOGGED:
+            oldest = gathered.pieces.pop(0)
+            held -= len(oldest.content)
+            gone += oldest.predictions
+    return gone

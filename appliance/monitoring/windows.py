@@ -100,7 +100,12 @@ def span(window: Window | None) -> Row | None:
     """Which window it was, as JSON."""
     if window is None:
         return None
-    return {"id": window.id, "from": window.opened_at, "to": window.closed_at, "rows": window.rows}
+    return {
+        "id": window.id,
+        "from": window.opened_at,
+        "to": window.closed_at or window.updated_at,
+        "rows": window.rows,
+    }
 
 
 def thin(tx: Transaction, before: str) -> None:

@@ -65,6 +65,9 @@ def test_try_once_on_a_fresh_debian(fresh_debian: Path) -> None:
         shown = json.loads(done.stdout.splitlines()[-1])
         print(attempt, shown)
         assert shown["failed_requests"] == 0
+        assert shown["deploy"]["dropped"] == 0
+        assert shown["drift_alert"]["model"] == "breast-cancer"
+        assert "mean radius" in shown["drift_alert"]["features"]
         values = {one["name"]: one for one in shown["models"]}
         assert values["digits"]["runtime"] == "openvino"
         assert values["digits"]["value"] >= 0.95

@@ -89,7 +89,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
     sections = "|".join(sorted({section for section, *_ in settings()}))
     for page in pages():
         named = re.findall(
-            rf"(?<![\w/.])(?:{sections})\.(?!(?:py|md|json)\b)[a-z][a-z_]+|FALAJ_[A-Z_]+", page.read_text()
+            rf"(?<![\w/.])(?:{sections})\.(?!(?:py|md|json|db)\b)[a-z][a-z_]+|FALAJ_[A-Z_]+", page.read_text()
         )
         assert set(named) <= known, page.name
 

@@ -21,9 +21,12 @@ from appliance.daemon.listener import Listener, Tls
 from appliance.daemon.rsgi import serve_rsgi
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
+from appliance.db import Store
+from appliance.db.migrations import telemetry
 from appliance.errors import Forbidden, Unauthenticated
 from appliance.inference.endpoint import Endpoint
 from appliance.inference.plane import Artefact, Plane, prepare
+from appliance.monitoring.recorder import Recorder
 
 spec = importlib.util.spec_from_file_location(
     "falaj_test_graphs", Path(__file__).parent.parent / "runtimes" / "graphs.py"
@@ -101,8 +104,18 @@ def main() -> None:
         plane.switch(model, prepare(artefact(model, 1, config.get("runtime", "onnxruntime"))))
     settings = InferenceSettings(**config.get("settings", {}))
     started: list[asyncio.AbstractEventLoop] = []
+    recorder = None
+    if config.get("telemetry"):
+        store = Store(Path(config["telemetry"]), b"k" * 32, create=True)
+        store.migrate(telemetry)
+        recorder = Recorder(store, log_predictions=True)
     endpoint = Endpoint(
-        plane, authorise, settings, lambda: config.get("ready", True), on_start=started.append
+        plane,
+        authorise,
+        settings,
+        lambda: config.get("ready", True),
+        on_start=started.append,
+        recorder=recorder,
     )
     sock = socket.create_server(("127.0.0.1", 0))
     listeners = [Listener(sock, tls)]

@@ -390,8 +390,8 @@ def test_v2_mistakes_are_named(http, model, body, says, column):
     assert told["hint"]
 
 
-def test_metrics_count_what_happened(launch):
-    server = launch(models=["iris"])
+def test_metrics_count_what_happened(launch, tmp_path):
+    server = launch(models=["iris"], telemetry=str(tmp_path / "telemetry.db"))
     with server.client() as client:
         for _ in range(3):
             client.post("/predict/iris", json={"rows": [ROW]})

@@ -8,7 +8,7 @@ from enum import StrEnum
 import pytest
 
 from appliance.jobs import ledger
-from appliance.registry import deployments, models
+from appliance.registry import alerts, deployments, models
 from tests.conftest import ROOT
 
 
@@ -18,6 +18,7 @@ from tests.conftest import ROOT
         ("jobs", ledger.JobState, ledger.TRANSITIONS),
         ("versions", models.VersionState, models.TRANSITIONS),
         ("deployments", deployments.DeploymentState, deployments.TRANSITIONS),
+        ("alerts", alerts.AlertState, alerts.TRANSITIONS),
     ],
 )
 def test_enum_table_and_schema_agree(

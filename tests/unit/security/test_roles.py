@@ -20,7 +20,7 @@ def test_every_verb_has_a_row_and_every_row_a_verb() -> None:
 
 
 def test_every_verb_but_those_of_the_server_itself_has_a_route() -> None:
-    routed = {route.verb for route in ROUTES} | {"dataset.add"}
+    routed = {route.verb for route in ROUTES} | {"dataset.add", "metrics"}
     assert routed == {verb for verb, allowed in PERMISSIONS.items() if allowed}
 
 
@@ -59,7 +59,7 @@ def test_what_a_viewer_may_do_changes_nothing_of_others() -> None:
         "status", "dataset.ls", "dataset.show", "dataset.profile", "model.ls", "model.show",
         "model.versions", "model.report", "deployment.ls", "deployment.show", "predict", "job.ls",
         "job.show", "audit.ls", "audit.verify", "role.ls", "session.ls", "session.revoke",
-        "account.password", "certificate.show", "certificate.ca",
+        "account.password", "certificate.show", "certificate.ca", "traffic", "drift", "alert.ls", "metrics",
     } == LOOKS  # fmt: skip
 
 

@@ -6,13 +6,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from appliance.data.bins import Reference
 from appliance.data.signature import Feature
 from appliance.data.types import Kind
 from appliance.validation import curves
 from appliance.validation.importance import importance
 from appliance.validation.page import html
 from appliance.validation.plots import Axis, ticks
-from appliance.validation.reference import Bins, reference
+from appliance.validation.reference import reference
 from appliance.validation.report import report
 from appliance.validation.validate import Holdout, Proofs, validate
 
@@ -174,27 +175,22 @@ def test_reference_counts_every_row_once():
     x = rng.normal(size=(5000, 4)).astype(np.float32)
     x[:, 3] = rng.choice([0, 1, 2, 4], 5000, p=[0.6, 0.396, 0.002, 0.002])
     x[::10, 0] = np.nan
-    body = reference(x, FEATURES, predict_two(x))
-    assert json.loads(json.dumps(body, allow_nan=False)) == body
-    bins = [Bins.from_json(one) for one in body["features"]]
+    found = reference(x, FEATURES, predict_two(x)[:300])
+    body = found.as_json()
+    assert Reference.from_json(json.loads(json.dumps(body, allow_nan=False))) == found
+    bins = found.features
     assert all(sum(one.counts) + one.missing == 5000 for one in bins)
     assert bins[0].missing == 500
     assert max(bins[0].counts) < 2 * min(bins[0].counts)
     assert bins[3].codes == (0, 1)
     assert bins[3].counts[-1] == int((x[:, 3] >= 2).sum())  # the rare and the never seen
-    assert len(body["score"]) == 1
-
-
-def test_reference_bins_count_new_rows():
-    bins = Bins("a", "a", "number", (0.0, 1.0), (), (0, 0, 0), 0)
-    counts, missing = bins.count(np.array([-5, 0, 0.5, 1, 9, np.nan], np.float32))
-    assert (counts.tolist(), missing) == ([1, 2, 2], 1)
+    assert [sum(one.counts) for one in found.score] == [300]  # of yes/no, the second output
 
 
 def test_reference_of_few_values_has_a_bin_each():
     x = np.tile(np.array([[0.0], [1.0]], np.float32), (50, 1))
-    (one,) = reference(x, FEATURES[:1], np.zeros((100, 1)))["features"]
-    assert one["counts"] == [50, 50]
+    (one,) = reference(x, FEATURES[:1], np.zeros((100, 1))).features
+    assert one.counts == (50, 50)
 
 
 def test_curves_end_where_they_must_and_are_thin():
