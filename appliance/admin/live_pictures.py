@@ -22,7 +22,7 @@ def over_time(traffic: Row) -> list[Picture]:
     answered = [sum(n for status, n in one["statuses"].items() if int(status) < 400) for one in series]
     failed = [one["failed"] for one in series]
     other = [one["requests"] - good - bad for one, good, bad in zip(series, answered, failed, strict=True)]
-    curves = [(_("answered"), answered, "accent"), (_("turned down"), other, "whisker")]
+    curves = [(_("answered"), answered, "accent"), (_("turned down"), other, "soft")]
     curves += [(_("failed"), failed, "bad")]
     requests = {
         "at": at,

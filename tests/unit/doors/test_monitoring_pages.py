@@ -147,9 +147,10 @@ def keep(site: Served, request: Any, reply: Any, token: str = "") -> str:
     """A kept prediction; its id. Text goes in as it is."""
     id = new_id()
     content = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in (request, reply)]
-    packed = prediction_log.pack(id, 1, token, *content)
+    piece = prediction_log.Piece("onnxruntime")
+    piece.add(id, 1, token, *content)
     with site.app.home.telemetry.write() as tx:
-        prediction_log.add(tx, "sales", 1, "onnxruntime", [packed])
+        prediction_log.add(tx, "sales", 1, piece)
     return id
 
 
