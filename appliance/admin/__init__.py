@@ -2,6 +2,7 @@
 
 from appliance.admin import (
     account,
+    alerts,
     assets,
     audit,
     checks,
@@ -10,6 +11,7 @@ from appliance.admin import (
     entry,
     jobs,
     models,
+    monitoring,
     network,
     overview,
     people,
@@ -30,6 +32,8 @@ BLUEPRINTS = [
         models,
         trying,
         deployments,
+        monitoring,
+        alerts,
         jobs,
         audit,
         people,

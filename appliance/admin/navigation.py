@@ -14,6 +14,8 @@ PAGES = (
     ("/train", N_("Train"), "train", "train"),
     ("/models", N_("Models"), "model", "model.ls"),
     ("/deployments", N_("In use"), "deploy", "deployment.ls"),
+    ("/monitoring", N_("Monitoring"), "pulse", "traffic"),
+    ("/alerts", N_("Alerts"), "bell", "alert.ls"),
     ("/jobs", N_("Jobs"), "jobs", "job.ls"),
     ("/audit", N_("Records"), "audit", "audit.ls"),
     ("/users", N_("People"), "user", "user.ls"),
@@ -24,10 +26,16 @@ PAGES = (
 )
 
 
-def navigation(caller: Caller, path: str) -> list[dict[str, Any]]:
-    """The entries for this caller; the one of this page is marked."""
+def navigation(caller: Caller, path: str, alerts: int = 0) -> list[dict[str, Any]]:
+    """The entries for this caller; the one of this page is marked, and how many alerts there are."""
     return [
-        {"href": href, "label": _(label), "icon": icon, "current": _is_here(href, path)}
+        {
+            "href": href,
+            "label": _(label),
+            "icon": icon,
+            "current": _is_here(href, path),
+            "count": alerts if href == "/alerts" else 0,
+        }
         for href, label, icon, verb in PAGES
         if may(caller.role, verb)
     ]

@@ -27,11 +27,13 @@ def now() -> Any:
 
 
 def _now() -> dict[str, Any]:
-    status, models, jobs = ask("status"), ask("model.ls"), ask("job.ls")
+    status, models, jobs, alerts = ask("status"), ask("model.ls"), ask("job.ls"), ask("alert.ls")
     tokens = len(ask("token.ls")) if can("token.create") else None
     return {
-        "advice": advise(status, models, jobs, tokens, can),
+        "advice": advise(status, models, jobs, tokens, can, alerts),
         "health": status,
+        "alerts": len(alerts),
+        "alerted": {alert["model"] for alert in alerts},
         "datasets": status["datasets"],
         "models": models,
         "answering": [model for model in models if model["live"]],

@@ -25,7 +25,7 @@ from appliance.doors import guard
 from appliance.doors.guard import MustChange, NotSetUp
 from appliance.doors.site import REFUSED, Site
 from appliance.errors import FalajError
-from appliance.security.roles import may
+from appliance.security.roles import Caller, may
 from appliance.verbs import perform
 from appliance.verbs.call import Call
 
@@ -136,7 +136,7 @@ def _context() -> dict[str, Any]:
     identity = g.get("identity")
     caller = identity.caller if identity is not None else None
     return {
-        "nav": navigation(caller, request.path) if caller and caller.user and not caller.must_change else [],
+        "nav": _navigation(caller) if caller and caller.user and not caller.must_change else [],
         "user": {"name": caller.user, "role": words.role(caller.role.value)}
         if caller and caller.user
         else None,
@@ -155,6 +155,13 @@ def _context() -> dict[str, Any]:
         "role_word": words.role,
         "browser": words.browser,
     }
+
+
+def _navigation(caller: Caller) -> list[dict[str, Any]]:
+    """The way to the pages; a part that is fetched anew has none."""
+    if request.headers.get("HX-Request"):
+        return []
+    return navigation(caller, request.path, len(ask("alert.ls")))
 
 
 def _take_notice() -> Notice | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from appliance.admin.language import _
 
 Badge = tuple[str, str]
+LARGE_CHANGE = 0.25  # population stability index that the literature calls large
 
 
 def job_state(state: str) -> Badge:
@@ -47,6 +50,53 @@ def verdict(word: str) -> Badge:
     }[word]
 
 
+def drift(found: dict[str, Any] | None) -> Badge:
+    """Whether what a model is asked has changed; None where it isn't in use."""
+    if found is None:
+        return "idle", _("not in use")
+    if found["verdict"] == "undecided":
+        return "idle", _("too few rows yet: %(rows)s of %(needed)s") % {
+            name: f"{found['next'][name]:,}" for name in ("rows", "needed")
+        }
+    return window(found["verdict"])
+
+
+def window(verdict: str) -> Badge:
+    """What was found of some live rows."""
+    return {
+        "stable": ("good", _("looks as in training")),
+        "drifted": ("warn", _("has changed")),
+        "undecided": ("idle", _("too few rows to say")),
+    }[verdict]
+
+
+def alert_state(state: str) -> Badge:
+    return {
+        "open": ("warn", _("new")),
+        "acknowledged": ("idle", _("somebody knows of it")),
+        "resolved": ("good", _("resolved")),
+    }[state]
+
+
+def rule(name: str) -> str:
+    """What an alert is about."""
+    return {"drift": _("What it is asked has changed")}.get(name, name)
+
+
+def change(score: float) -> str:
+    """How much a column differs from the training data."""
+    return _("changed a lot") if score >= LARGE_CHANGE else _("changed")
+
+
+def duration(ms: float | None) -> str:
+    """A time in milliseconds: `0.27 ms`, `2.3 ms`, `230 ms`, `1.2 s`."""
+    if ms is None:
+        return "–"
+    if ms >= 1000:
+        return _("%s s") % f"{ms / 1000:.1f}"
+    return _("%s ms") % (f"{ms:.0f}" if ms >= 100 else f"{ms:.2g}")
+
+
 def who(actor: str) -> str:
     """Somebody as the audit chain names them, in words."""
     kind, _colon, name = actor.partition(":")
@@ -67,6 +117,10 @@ def deed(action: str, subject: str = "") -> str:
     if action == "access.refused" and subject.startswith("user:"):
         return _("typed a wrong password")
     return {
+        "alert.acknowledge": _("knows of an alert"),
+        "alert.open": _("an alert was opened"),
+        "alert.resolve": _("resolved an alert"),
+        "alert.update": _("an alert found more"),
         "appliance.create": _("the appliance was made"),
         "access.refused": _("was refused"),
         "audit.export": _("took the records out"),

@@ -54,7 +54,7 @@ def test_what_is_allowed_is_what_the_golden_file_shows(walked: Walked) -> None:
 def declared(row: Row, caller: str) -> str:
     """What must become of a caller there, from the table of permissions alone."""
     method, _, path = row.what.partition(" ")
-    is_page = not path.startswith("/api/")
+    is_page = not path.startswith(("/api/", "/metrics"))
     unknown = "sign-in" if is_page and method == "GET" else "401"
     if row.need in (access.OPEN, access.SETUP):
         return "allowed" if row.need == access.OPEN else "over"

@@ -26,6 +26,7 @@ from appliance.daemon.management import management
 from tests.system import tables
 from tests.system.appliance import Appliance, free_port
 from tests.system.browser import chromium, visitor
+from tests.system.processes import until
 from tests.system.test_browser import CODE, PASSWORD
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -126,9 +127,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
         made.json("deploy", "leaving")
     (folder / "empty.csv").write_text("")
     made.refused("dataset", "add", "empty", str(folder / "empty.csv"))
-    made.token("leaving")
+    change(made, made.token("leaving"))
     yield made
     made.stop()
+
+
+def change(made: Appliance, token: str) -> None:
+    """Programs ask something else than in training: an alert, and kept predictions."""
+    row = {"tenure": 1, "Contract": "Month-to-month", "MonthlyCharges": 119.5}
+    for _ in range(2):
+        assert made.ask("/predict/leaving", {"rows": [row] * 300}, token).status == 200
+    made.ask("/predict/nothing", {"rows": [row]}, token)
+    until(lambda: made.json("alert", "ls"), 30)
 
 
 class Quiet(WSGIRequestHandler):
@@ -185,6 +195,12 @@ def enter(client: httpx.Client, home: Appliance) -> list[httpx.Response]:
     return [*seen, came]
 
 
+def kept(home: Appliance) -> str:
+    """The page of the newest kept prediction."""
+    newest = home.json("prediction", "ls", "leaving", "--limit", "1")[0]["request_id"]
+    return f"/monitoring/leaving/predictions/{newest}"
+
+
 def pages(client: httpx.Client, home: Appliance) -> Iterator[httpx.Response]:
     """Every page, and every answer of a form that is not a page of its own."""
     yield from enter(client, home)
@@ -193,6 +209,7 @@ def pages(client: httpx.Client, home: Appliance) -> Iterator[httpx.Response]:
         *(href for href, _label, _icon, _verb in PAGES),
         *("/datasets/customers:1", "/train?dataset=customers:1", "/models/leaving:1", "/models/leaving:2"),
         *("/models/leaving/try", "/deployments/leaving", "/nowhere", "/datasets?choices=1"),
+        *("/monitoring/leaving", "/monitoring?hours=1", kept(home)),
         *(f"/jobs/{job}" for job in jobs),
         *("/now", f"/jobs/{jobs[0]}/now"),
     ):
@@ -209,7 +226,12 @@ def pages(client: httpx.Client, home: Appliance) -> Iterator[httpx.Response]:
     yield send(client, "/users/role", user="customers", role="operator")
     yield send(client, "/account/password", old="x", new="y", again="z")
     yield send(client, "/audit/verify")
+    alert = str(home.json("alert", "ls", "--all")[0]["id"])
+    yield send(client, f"/alerts/{alert}/acknowledge")
+    yield client.get("/now")
+    yield send(client, f"/alerts/{alert}/resolve")
     yield send(client, "/deployments/leaving/stop")
+    yield client.get("/monitoring/leaving")
     yield client.get("/")
     yield client.get("/deployments")
     yield send(client, "/sign-out")
@@ -246,7 +268,7 @@ def test_a_right_to_left_language_turns_the_page_around(
             for path in (
                 *(href for href, _label, _icon, _verb in PAGES),
                 *("/datasets/customers:1", "/train?dataset=customers:1", "/models/leaving:2"),
-                *("/models/leaving/try", "/deployments/leaving"),
+                *("/models/leaving/try", "/deployments/leaving", "/monitoring/leaving", kept(home)),
             ):
                 one.page.goto(f"{client.base_url}{path}")
                 one.drawn()

@@ -33,17 +33,22 @@ export const KINDS = {
     };
   },
 
-  // {names, values, errors?, x}: horizontal bars, first on top.
+  // {names, values, errors?, x, marked?, guide?}: horizontal bars, first on top; the first `marked` in another colour.
   bars(data, draw) {
     const { colours, plain, shown, wrapped, rtl, width } = draw;
     const names = data.names.slice(0, 20);
     const room = Math.min(190, Math.round(width * 0.36), 14 + 8 * Math.max(0, ...names.map((name) => String(name).length)));
-    const series = [{ type: "bar", data: data.values.slice(0, 20), barCategoryGap: "30%", itemStyle: { color: colours.accent }, emphasis: { disabled: true } }];
+    const tone = (_, i) => ({ color: i < (data.marked ?? 0) ? colours.whisker : colours.accent });
+    const values = data.values.slice(0, 20).map((value, i) => ({ value, itemStyle: tone(value, i) }));
+    const series = [{ type: "bar", data: values, barCategoryGap: "30%", itemStyle: { color: colours.accent }, emphasis: { disabled: true } }];
     if (data.errors) {
       // One line with gaps (null) is what the ready-made ECharts has for whiskers.
       const points = data.errors.slice(0, 20).flatMap((error, i) => [[data.values[i] - error, i], [data.values[i] + error, i], [null, null]]);
       series.push({ type: "line", data: points, silent: true, symbol: "rect", symbolSize: [1.5, 8], lineStyle: { color: colours.whisker, width: 1.5 },
         itemStyle: { color: colours.whisker }, tooltip: { show: false } });
+    }
+    if (data.guide != null) {
+      series[0].markLine = { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: colours.soft, width: 1.2, type: [4, 4] }, data: [{ xAxis: data.guide }] };
     }
     return {
       ...draw.base({
@@ -85,6 +90,41 @@ export const KINDS = {
     }));
     const guides = data.series.filter((one) => one.guide).map((one) => draw.guide(one.x.map((x, k) => [x, one.y[k]]), { name: "" }));
     return { ...options, xAxis: draw.axis(data.x), yAxis: draw.upright(data.y), series: [...drawn, ...guides] };
+  },
+
+  // {at, step?, series: [{name, values, tone}], y, bars?, guide?}: spans of time one after another; bars are stacked.
+  times(data, draw) {
+    const { colours, plain, shown, times, width } = draw;
+    const at = data.at.map((stamp) => Date.parse(stamp));
+    const several = data.series.length > 1;
+    const said = (i) => (data.step ? `${times.full(at[i])} – ${times.hour(at[i] + 1000 * data.step)}` : times.full(at[i]));
+    const long = at.at(-1) - at[0] > 36e5 * 36;
+    const options = draw.base({
+      ...draw.row,
+      formatter: (points) => [said(points[0].dataIndex), ...data.series.map((one) => `${plain(one.name, 60)}: ${shown(one.values[points[0].dataIndex])}`)].join("\n"),
+    });
+    options.grid.bottom = 28;
+    if (several) {
+      options.grid.top = 40;
+      options.legend = { top: 0, left: 0, icon: "roundRect", itemHeight: 4, itemWidth: 18, selectedMode: false, textStyle: { color: colours.ink }, data: data.series.map((_, i) => String(i)), formatter: (i) => plain(data.series[i].name, 40) };
+    }
+    // A value between two gaps has no line to stand on, so it gets a dot.
+    const alone = (values, i) => values[i] != null && values[i - 1] == null && values[i + 1] == null;
+    const series = data.series.map((one, i) => ({
+      name: String(i), color: colours[one.tone], emphasis: { disabled: true },
+      ...(data.bars
+        ? { type: "bar", stack: "all", barCategoryGap: "15%", data: one.values }
+        : { type: "line", symbol: "circle", lineStyle: { width: 2 }, data: one.values.map((value, k) => ({ value, symbolSize: alone(one.values, k) ? 6 : 0 })), showAllSymbol: true }),
+    }));
+    if (data.guide != null) series.push(draw.guide(at.map((_, i) => [i, data.guide])));
+    return {
+      ...options, series,
+      xAxis: {
+        type: "category", data: at.map((_, i) => String(i)), boundaryGap: Boolean(data.bars), axisTick: { show: false }, axisLine: { lineStyle: { color: colours.edge } },
+        axisLabel: { color: colours.soft, hideOverlap: true, interval: draw.every(at, data.step, Math.max(2, Math.floor(width / 90))), formatter: (_, i) => (long ? times.day : times.hour)(at[i]) },
+      },
+      yAxis: { ...draw.upright(data.y), minInterval: data.bars ? 1 : undefined },
+    };
   },
 
   // {predicted, observed, low, high, x, y}: all from 0 to 1.

@@ -35,5 +35,14 @@ export function parts({ colours, plain, brief }) {
     const round = (value) => Number(value.toPrecision(2)) === value;
     return { showMinLabel: round(low), showMaxLabel: round(high) };
   }
-  return { axis, upright, base, guide, row, endLabels };
+  // Which spans of time get a label: those that begin a round number of hours or days, about `most` of them.
+  const ROUND = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 10080].map((minutes) => minutes * 6e4);
+  function every(at, step, most) {
+    if (!step) return Math.max(0, Math.ceil(at.length / most) - 1);
+    const wanted = ROUND.find((each) => each >= 1000 * step && (at.at(-1) - at[0]) / each <= most) ?? ROUND.at(-1);
+    const local = (stamp) => stamp - 6e4 * new Date(stamp).getTimezoneOffset();
+    const rounded = (i) => Math.floor(local(at[i]) / wanted) !== Math.floor((local(at[i]) - 1000 * step) / wanted);
+    return (i) => rounded(i);
+  }
+  return { axis, upright, base, guide, row, endLabels, every };
 }

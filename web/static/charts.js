@@ -2,10 +2,14 @@
 // moments, again when the room or the theme changes. What a kind looks like: chart-kinds.js.
 
 const root = document.documentElement;
+function spoken() { return root.lang === "en" ? "en-GB" : root.lang; }
 const meta = (name) => document.querySelector(`meta[name=${name}]`).content;
 const number = new Intl.NumberFormat(root.lang, { maximumSignificantDigits: 4 });
 const compact = new Intl.NumberFormat(root.lang, { notation: "compact", maximumSignificantDigits: 3 });
 const percent = new Intl.NumberFormat(root.lang, { style: "percent", maximumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat(root.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const shortDay = new Intl.DateTimeFormat(spoken(), { day: "numeric", month: "short" });
+const moment = new Intl.DateTimeFormat(spoken(), { dateStyle: "medium", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeZone: "UTC" });
 
 // One line of harmless text: no direction marks that turn the rest around, no breaks, and no "{style|" that rich text
@@ -26,12 +30,15 @@ function shown(value, axis) {
 // On an axis there is room for about six characters.
 const brief = (value, axis) => (Math.abs(value) >= 1e5 ? compact.format(value) : shown(value, axis));
 // Plots are laid out left to right; an Arabic date in one keeps its own order between these marks.
-const day = (value) => (root.dir === "rtl" ? `\u2067${date.format(value)}\u2069` : date.format(value));
+const inOrder = (text) => (root.dir === "rtl" ? `\u2067${text}\u2069` : text);
+const day = (value) => inOrder(date.format(value));
+// Moments in the reader's own zone: for tooltips, and for axes the hour or the day.
+const times = { full: (at) => inOrder(moment.format(at)), hour: (at) => inOrder(clock.format(at)), day: (at) => inOrder(shortDay.format(at)) };
 
 // ECharts knows no CSS variables, so their present values are read for each drawing.
 function colours() {
   const style = getComputedStyle(root);
-  const names = ["card", "ink", "soft", "rule", "edge", "accent", "good", "whisker"];
+  const names = ["card", "ink", "soft", "rule", "edge", "accent", "good", "bad", "whisker"];
   const found = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   return { ...found, font: getComputedStyle(document.body).fontFamily };
 }
@@ -79,7 +86,7 @@ function draw(plot, KINDS, parts) {
   const chart = drawn.get(plot) ?? window.echarts.init(plot, null, { renderer: "canvas" });
   drawn.set(plot, chart);
   chart.resize();
-  const text = { colours: colours(), plain, wrapped, shown, brief, day };
+  const text = { colours: colours(), plain, wrapped, shown, brief, day, times };
   const tools = { ...text, ...parts(text), width: plot.clientWidth, rtl: root.dir === "rtl" };
   chart.setOption(KINDS[figure.dataset.chart](JSON.parse(figure.dataset.values), tools), { notMerge: true });
   figure.dataset.drawn = "yes";

@@ -19,6 +19,7 @@ from tests.unit.docs.pages import site_of_a_new_home
 
 EXTRA = {  # requests that are in no table of routes, with the verb that they are for
     "POST /api/v1/datasets": "dataset.add",
+    "GET /metrics": "metrics",
 }
 
 
