@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from appliance.cli.client import Client
+from appliance.errors import FalajError
 from tests.conftest import ROOT
 
 PASSWORD = "correct horse battery"
@@ -74,8 +75,9 @@ class Appliance:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log()
-            if self.falaj("status").returncode == 0 and self.json("status")["ready"]:
-                return self
+            with contextlib.suppress(FalajError):
+                if Client(self.home).call("status")["ready"]:
+                    return self
             time.sleep(0.1)
         raise AssertionError(f"not ready within a minute:\n{self.log()}")
 
