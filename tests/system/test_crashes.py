@@ -171,3 +171,21 @@ def test_the_judge_sees_what_is_lost_when_nothing_is_put_right(storm: Storms) ->
         assert len(raging.killed) < KILLS, found
         raging.rage()
         found |= {loss.split()[0] for loss in raging.losses() if loss.endswith("for ever")}
+
+
+def test_it_is_killed_while_it_makes_its_home(new_appliance: Callable[..., Appliance], tmp_path: Path) -> None:
+    """Whatever of a home is there, the next start completes it."""
+    appliance = new_appliance(tmp_path / "home")
+    for number in range(15):
+        process = appliance.launch()
+        time.sleep(random.uniform(0, 0.1 + 0.1 * number))
+        running: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            running = processes.everything(appliance)
+        process.kill()
+        process.wait()
+        processes.until(lambda running=running: processes.gone(running))
+    appliance.start()
+    assert [check for check in appliance.json("doctor") if not check["ok"]] == []
+    home = open_home(appliance.home)
+    assert (oracle.halves(home), oracle.litter(home)) == ([], [])

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,8 @@ class Swaps:
         worker = self.order.choice(processes.of_role(self.appliance, "inference-worker"))
         begun = time.monotonic()
         worker.suspend()
-        processes.until(lambda: worker.status() == psutil.STATUS_STOPPED)
+        tasks = list(Path(f"/proc/{worker.pid}/task").iterdir())
+        processes.until(lambda: all("State:\tT" in (task / "status").read_text() for task in tasks))
         ports = {one.raddr.port for one in worker.net_connections("tcp") if one.raddr}
         worker.kill()
         self.kills.append(Kill(begun, time.monotonic(), ports))
@@ -117,13 +119,13 @@ class Swaps:
         return any(kill.begun <= change.ended and kill.ended >= change.begun for kill in self.kills)
 
     def possible(self, request: Request) -> set[int]:
-        """The versions that may have been live at some moment of a request."""
-        ends = [later.ended for later in self.changes[1:]] + [FOR_EVER]
-        return {
-            change.told["version"]
-            for change, end in zip(self.changes, ends, strict=True)
-            if change.begun <= request.ended and request.begun <= end
-        }
+        """The versions that may have been live at some moment of a request.
+
+        A version may be from when its change is asked for, to when the next one is acknowledged.
+        """
+        first = bisect_left(self.changes, request.begun, lo=1, key=lambda change: change.ended) - 1
+        after = bisect_right(self.changes, request.ended, key=lambda change: change.begun)
+        return {change.told["version"] for change in self.changes[first:after]}
 
     def excused(self, failed: Request) -> bool:
         """Whether a failed request was on a connection of a worker that was killed meanwhile."""
