@@ -8,8 +8,10 @@ the environment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import secrets
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -22,6 +24,7 @@ from appliance.errors import Corrupted, FalajError
 PURPOSES = ("registry", "telemetry", "blobs", "audit")
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
 class KeyRing:
@@ -127,6 +130,14 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path, older_than: float) -> None:
+    """Remove what `write_file` left in a folder when it was killed before `older_than` (epoch seconds)."""
+    for path in folder.glob(".*"):
+        with contextlib.suppress(FileNotFoundError):  # its writer has just renamed it
+            if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime < older_than:
+                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

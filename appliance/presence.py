@@ -83,10 +83,12 @@ def wait_until_seen(run_dir: Path, role: str, stamp: int, seconds: float = 5.0) 
 
 
 def clear(run_dir: Path) -> None:
-    """Remove what this appliance keeps in its run folder; it has stopped."""
+    """Remove what this appliance keeps in its run folder; it has stopped, in good order or not."""
     for name in ("presence", "jobs"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
     for name in ("generation", "local.token", "falaj.sock", "tls.pem"):
         (run_dir / name).unlink(missing_ok=True)
+        for unfinished in run_dir.glob(f".{name}.*"):  # its writer was killed
+            unfinished.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         run_dir.rmdir()

@@ -37,6 +37,11 @@ class Child:
     pause: float = _FIRST_PAUSE
     due: float = 0.0
 
+    def put_off(self, now: float) -> None:
+        """Start it after a pause; the next one is longer."""
+        self.due = now + self.pause
+        self.pause = min(self.pause * 2, _LONGEST_PAUSE)
+
     @classmethod
     def on_sockets(cls, name: str, role: str, made: Sequence[socket.socket]) -> Child:
         """A role that answers on sockets of this process."""
@@ -76,11 +81,13 @@ class Family:
                 return
             log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
             child.process = None
-            child.due = now + child.pause
-            child.pause = min(child.pause * 2, _LONGEST_PAUSE)
+            child.put_off(now)
         if now >= child.due and not self.stopping:
-            child.process = self._start(child)
-            child.started = now
+            try:
+                child.process, child.started = self._start(child), now
+            except OSError as error:  # no memory, no process, no descriptor: the others must not end for it
+                log.warning("%s could not be started: %s", child.name, error)
+                child.put_off(now)
 
     def _start(self, child: Child) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -29,6 +29,7 @@ from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
 from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
+from appliance.keys import remove_unfinished
 from appliance.process import die_with_parent
 from appliance.rollout import controller
 from appliance.security import certificates
@@ -233,11 +234,14 @@ def _tend_certificate(home: Home) -> None:
 
 
 def sweep(home: Home) -> int:
-    """Delete stored files that no row and no waiting job owns; how many there were.
+    """Delete stored files that no row and no waiting job owns; how many. Also what was half-written.
 
     Under the write lock, so that nothing begins to refer to a file meanwhile; not while a job runs, whose
     files no row owns yet; and not when the registry is behind its own audit head, as after a bad restore.
     """
+    young = time.time() - _YOUNG
+    for folder in (home.path, home.path / "keys", home.path / "tls"):
+        remove_unfinished(folder, young)
     head = audit.read_head(home.path)
     with home.registry.write() as tx, told_when_full():
         jobs = ledger.unfinished(tx)
@@ -248,7 +252,7 @@ def sweep(home: Home) -> int:
             return 0
         owned = {str(row["digest"]) for row in tx.all("SELECT digest FROM blobs")}
         owned |= {str(job.payload.get("source", "")) for job in jobs}
-        return home.blobs.sweep(owned, time.time() - _YOUNG)
+        return home.blobs.sweep(owned, young)
 
 
 @contextlib.contextmanager

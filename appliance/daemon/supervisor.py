@@ -32,6 +32,8 @@ def run(path: Path) -> None:
     lock = _lock(path)
     opened = homes.create(path)
     settings = opened.config
+    presence.clear(opened.run_dir)  # what the run before left, if it was killed
+    homes.prepare_run_dir(opened.run_dir)
     endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
     page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")
     make_local_token(opened.run_dir)

@@ -79,8 +79,11 @@ class Replica:
             if deployment.state is DeploymentState.PREPARING:
                 self._prepare(deployment)
         self._forget({deployment.id for deployment in wanted})
-        self._is_ready.set()
         self._announce()
+        # A switch that came after our look and before that announcement did not wait for this worker.
+        if not self.ready and _states(deployments.serving(self._home.registry)) == _states(wanted):
+            self._is_ready.set()
+            self._announce()
 
     def _prepare(self, deployment: Deployment) -> None:
         if deployment.id in self._prepared or deployment.id in self._failed:
@@ -151,6 +154,10 @@ class Replica:
             told.setdefault(model, {"live": None, "version": None, "runtime": None})["prepared"] = id
         body = {"ready": self.ready, "models": told, "failed": self._failed, "errors": self._errors()}
         presence.announce(self._home.run_dir, "inference-worker", body)
+
+
+def _states(wanted: list[Deployment]) -> dict[int, DeploymentState]:
+    return {deployment.id: deployment.state for deployment in wanted}
 
 
 def _is_live(deployment: Deployment, model: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from appliance.cli.client import Client
+from appliance.errors import FalajError
 from tests.conftest import ROOT
 
 PASSWORD = "correct horse battery"
@@ -63,19 +64,25 @@ class Appliance:
         """What the command that starts it is put behind."""
         return []
 
-    def start(self) -> Appliance:
-        """Run it and wait until every role is ready."""
+    def launch(self) -> subprocess.Popen[str]:
+        """Run it, and don't wait."""
         self.home.mkdir(parents=True, exist_ok=True)
         log = open(self.home.parent / f"{self.home.name}.log", "a")  # noqa: SIM115
         self.process = subprocess.Popen(
             [*self.prefix, FALAJ, "run"], env=self.environment, stdout=log, stderr=log, text=True, cwd=ROOT
         )
         log.close()
+        return self.process
+
+    def start(self) -> Appliance:
+        """Run it and wait until every role is ready."""
+        process = self.launch()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log()
-            if self.falaj("status").returncode == 0 and self.json("status")["ready"]:
-                return self
+            assert process.poll() is None, self.log()
+            with contextlib.suppress(FalajError):
+                if Client(self.home).call("status")["ready"]:
+                    return self
             time.sleep(0.1)
         raise AssertionError(f"not ready within a minute:\n{self.log()}")
 

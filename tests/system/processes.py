@@ -33,6 +33,11 @@ def of_job(appliance: Appliance, job: str) -> list[psutil.Process]:
     return _with(appliance, "appliance.work", job)
 
 
+def of_jobs(appliance: Appliance) -> list[psutil.Process]:
+    """The child processes of all jobs."""
+    return _with(appliance, "appliance.work", "-m")
+
+
 def _with(appliance: Appliance, module: str, word: str) -> list[psutil.Process]:
     found = []
     for process in everything(appliance):

@@ -98,6 +98,7 @@ def test_stopping_removes_only_what_is_ours_from_the_run_folder(home: Home, tmp_
     (tmp_path / "run" / "somebody.else").touch()
     presence.announce(home.run_dir, "admin", {"ready": True})
     presence.poke(home.run_dir)
+    (home.run_dir / ".generation.7.8").touch()  # left by a process that was killed
     presence.clear(home.run_dir)
     assert not home.run_dir.exists()
     assert (tmp_path / "run" / "somebody.else").exists()
