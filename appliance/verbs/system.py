@@ -51,9 +51,21 @@ def _role(home: Home, name: str, kind: str) -> Row:
             "serving": served,
             "lost": lost(home, found),
         }
+        role |= _crew(home)
     if name == "admin":
         role |= {"address": own_address(home, name), "addresses": links(home, name)}
     return role
+
+
+def _crew(home: Home) -> Row:
+    """Between how many workers the load may choose, and the mean part of a core that each one uses."""
+    told = next(iter(presence.present(home.run_dir, "inference")), {})
+    shares = list(told.get("busy", {}).values())
+    return {
+        "floor": home.config.inference_workers,
+        "ceiling": home.config.inference_workers_max,
+        "busy": round(min(1.0, sum(shares) / len(shares)), 2) if shares else None,
+    }
 
 
 def lost(home: Home, workers: list[Row]) -> dict[str, str]:
