@@ -29,6 +29,7 @@ from appliance.db import audit
 from appliance.errors import FalajError
 from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
+from appliance.jobs.groups import open_groups
 from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.process import die_with_parent
@@ -161,9 +162,10 @@ def worker(home: Path) -> None:
         heartbeat=settings.jobs.heartbeat,
         memory_bytes=(settings.jobs.memory_mb << 20) or _share_of_memory(settings.worker.jobs),
         stopping=jobs.is_stopping,
+        groups=open_groups(),
     )
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
-    with _present(opened, "worker"):
+    with _present(opened, "worker", bounds="groups" if runner.groups else "limits"):
         jobs.serve(settings.worker.jobs)
 
 
@@ -236,9 +238,9 @@ def sweep(home: Home) -> int:
 
 
 @contextlib.contextmanager
-def _present(home: Home, role: str) -> Iterator[None]:
+def _present(home: Home, role: str, **more: str) -> Iterator[None]:
     """Say that this role is there for as long as the block runs."""
-    presence.announce(home.run_dir, role, {"ready": True})
+    presence.announce(home.run_dir, role, {"ready": True, **more})
     try:
         yield
     finally:

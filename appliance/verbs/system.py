@@ -19,6 +19,10 @@ from appliance.verbs.call import Call
 from appliance.verbs.certificates import links, own_address
 
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+_BOUNDS = {
+    "limits": "limits of their process",
+    "groups": "limits of their process and a control group",
+}
 
 
 def status(app: App, call: Call) -> Row:
@@ -176,7 +180,8 @@ def _check_roles(home: Home) -> Check:
         return Check(
             "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
         )
-    return Check("roles", True, "inference, admin and worker are running")
+    bound = [_BOUNDS[body["bounds"]] for body in presence.present(home.run_dir, "worker")]
+    return Check("roles", True, f"inference, admin and worker are running; jobs are bound by {bound[0]}")
 
 
 def _check_deployed(home: Home) -> Check:
