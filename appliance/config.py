@@ -37,8 +37,16 @@ class InferenceSettings:
     host: str = _setting("127.0.0.1", "addresses the endpoint listens on, separated by commas")
     port: int = _port(7601, "port of the endpoint (HTTP)")
     grpc_port: int = _port(7602, "port of the endpoint (gRPC)")
-    workers: int = _setting(
-        0, "worker processes; 0 means one less than the processor cores, at least one", 0, 256
+    workers: int = _setting(0, "fewest worker processes; 0 means one, and more as the load asks", 0, 256)
+    workers_max: int = _setting(
+        0,
+        "most worker processes; 0 means as many as `workers` says, or where that is 0 too, one less than the "
+        "processor cores",
+        0,
+        256,
+    )
+    calm_seconds: float = _setting(
+        60.0, "seconds of little load after which a worker process too many ends", 1, 86400
     )
     max_body_mb: int = _setting(32, "largest request body in MiB; a larger one is answered 413", 1, 4096)
     body_deadline: float = _setting(10.0, "seconds a request body may take to arrive", 0.1, 3600)
@@ -152,7 +160,14 @@ class Config:
 
     @property
     def inference_workers(self) -> int:
-        return self.inference.workers or max(1, (os.cpu_count() or 1) - 1)
+        """The fewest that are kept."""
+        return max(1, self.inference.workers)
+
+    @property
+    def inference_workers_max(self) -> int:
+        """The most that a load is given."""
+        told = self.inference
+        return told.workers_max or told.workers or max(1, (os.cpu_count() or 1) - 1)
 
     @property
     def training_threads(self) -> int:
@@ -195,6 +210,11 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
         raise BadInput(
             "jobs.heartbeat must be at most half of jobs.lease.",
             f"They are {config.jobs.heartbeat:g} and {config.jobs.lease:g} seconds: mend one in falaj.toml.",
+        )
+    if config.inference_workers_max < config.inference_workers:
+        raise BadInput(
+            "inference.workers_max must not be less than inference.workers.",
+            f"They are {config.inference_workers_max} and {config.inference_workers}: mend one of them.",
         )
     _told("inference.host", "127.0.0.1", addresses.hosts, config.inference.host)
     _told("admin.host", "127.0.0.1", addresses.hosts, config.admin.host)

@@ -22,7 +22,7 @@ _LOOK = 0.005
 
 
 def announce(run_dir: Path, role: str, body: Row) -> None:
-    """Say what this process does now. Roles: inference-worker, tokens, tls, admin, worker."""
+    """Say what this process does now. Roles: inference, inference-worker, tokens, tls, admin, worker."""
     folder = run_dir / "presence"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{role}.{os.getpid()}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -29,6 +30,19 @@ def lives(name: str) -> bool:
 def _stat(pid: int) -> list[str]:
     """The fields of proc(5) stat from the state on."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def core_time(pid: int) -> dict[int, float]:
+    """Seconds that each thread of a process has run on a processor core, or waited for one. Raises OSError.
+
+    Who waits for a core that somebody else has is as busy as who runs.
+    """
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            ran, waited, _ = (task / "schedstat").read_text().split()
+            found[int(task.name)] = (int(ran) + int(waited)) / 1e9
+    return found
 
 
 def die_with_parent() -> None:

@@ -36,11 +36,20 @@ def status(edge: Edge) -> None:
         links = role.get("addresses") or [""]
         lines.append(f"{name:<10} {mark:<10} {links[0]}".rstrip())
         lines += [f"{'':<21} {link}" for link in links[1:]]
+        if name == "inference":
+            lines.append(f"{'':<21} {_crew(role)}")
     served = found["roles"]["inference"]["serving"]
     lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
     lines += [f"  {name} DOES NOT ANSWER: {why}" for name, why in sorted(lost.items())]
     edge.done(found, "\n".join(lines))
+
+
+def _crew(role: dict[str, Any]) -> str:
+    """How many workers answer, of how many there may be, and how busy they are."""
+    bounds = "always" if role["floor"] == role["ceiling"] else f"{role['floor']} to {role['ceiling']}"
+    busy = "" if role["busy"] is None else f", {role['busy']:.0%} busy"
+    return f"{plural(role['workers'], 'worker')} ({bounds}){busy}"
 
 
 @click.command()

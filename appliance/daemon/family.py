@@ -1,7 +1,8 @@
 """Keeping child processes alive: start, start again after a crash, and stop in good order.
 
 Every child dies with its parent (PR_SET_PDEATHSIG), so no orphan ever answers. A child that ends is
-started again after a pause that grows while it keeps failing; it never gives up.
+started again after a pause that grows while it keeps failing; it never gives up. Only one that was asked
+to leave is not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Child:
     started: float = 0.0
     pause: float = _FIRST_PAUSE
     due: float = 0.0
+    leave_by: float | None = None  # on its way out, and killed then
 
     def put_off(self, now: float) -> None:
         """Start it after a pause; the next one is longer."""
@@ -57,17 +59,29 @@ class Family:
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
-    def run(self, stop_after: float) -> None:
-        """Keep all children running until SIGTERM, SIGINT or SIGHUP; they then get `stop_after` seconds."""
+    def run(self, stop_after: float, look: Callable[[], None] = lambda: None) -> None:
+        """Keep all children running until SIGTERM, SIGINT or SIGHUP; they then get `stop_after` seconds.
+
+        `look` is called on every round.
+        """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and no nohup
             signal.signal(signal.SIGHUP, self._on_signal)
         while not self.stopping:
-            for child in self.children:
+            for child in list(self.children):
                 self._tend(child)
+            look()
             time.sleep(_LOOK)
         self._stop(stop_after)
+
+    def leave(self, child: Child, seconds: float) -> None:
+        """Ask a child to finish what it has begun and end (SIGUSR1); it gets so many seconds."""
+        child.leave_by = time.monotonic() + seconds
+        if child.process is None:
+            self.children.remove(child)
+        else:
+            child.process.send_signal(signal.SIGUSR1)
 
     def _on_signal(self, signum: int, frame: object) -> None:
         self.stopping = True
@@ -76,8 +90,14 @@ class Family:
         now = time.monotonic()
         if child.process is not None:
             if child.process.poll() is None:
+                if child.leave_by is not None and now > child.leave_by:
+                    log.warning("%s did not leave in time and is killed", child.name)
+                    child.process.kill()
                 if now - child.started > _STEADY:
                     child.pause = _FIRST_PAUSE
+                return
+            if child.leave_by is not None:
+                self.children.remove(child)
                 return
             log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
             child.process = None

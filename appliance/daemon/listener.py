@@ -5,7 +5,8 @@ the descriptor. That, and a worker without granian's own process supervisor, nee
 not document: granian is pinned, and tests/unit/inference/test_rsgi.py watches that they exist and work.
 
 A certificate that is replaced on the disk is taken up without a dropped request: a second worker with the
-new one joins on the same socket, and the first leaves. A leaving worker gets no new connections, and each of
+new one joins on the same socket, and the first leaves. A process leaves in the same way when there is less
+to do. A leaving worker gets no new connections, and each of
 its answers closes the connection that it goes to, so that no client is just then sending its next request
 when the worker ends.
 """
@@ -38,7 +39,8 @@ _futures: Any = importlib.import_module("granian._futures")
 
 MAX_CONNECTIONS = 4096  # open requests the server hands over at once; our own limit answers 429 long before
 HEADER_MS = 10_000  # a connection that has not sent its headers by then is closed
-_FAREWELL = 3.0  # seconds in which clients of a leaving worker are sent to the new one
+FAREWELL = 3.0  # seconds in which clients of a leaving worker are sent to another one
+_SHARING = 2.0  # seconds in which every second connection is
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Station:
         self._loop = loop
         self._workers: list[_Worker] = []
         self._stamp: tuple[int, ...] = ()
+        self._leaving = False
         self._ended = asyncio.Event()
 
     def open(self) -> None:
@@ -111,7 +114,7 @@ class Station:
         """Take up a certificate that has been replaced; one that can't be used changes nothing."""
         tls = self._listener.tls
         try:
-            if tls is None or tls.stamp() == self._stamp:
+            if tls is None or self._leaving or tls.stamp() == self._stamp:
                 return
             self.open()
         except OSError:
@@ -124,7 +127,18 @@ class Station:
             return
         for worker in self._workers[:-1]:
             worker.leave()
-            self._loop.call_later(_FAREWELL, worker.stop)
+            self._loop.call_later(FAREWELL, worker.stop)
+
+    def leave(self) -> None:
+        """Take no more connections; whoever has one is told with the next answer to make a new one."""
+        self._leaving = True
+        for worker in self._workers:
+            worker.leave()
+
+    def share(self) -> None:
+        """Have half of the connections come anew: to whichever process is idle then."""
+        for worker in self._workers:
+            worker.share()
 
     def close(self) -> None:
         """Take no more connections; running requests go on."""
@@ -154,7 +168,9 @@ class _Worker:
     ) -> None:
         self._leaving = self._stopped = False
         self._descriptor = os.dup(listener.sock.fileno())  # granian closes it in the end
+        self._is_last: Callable[[Any], bool] | None = None  # whether a request is its connection's last one
         self._app = app
+        self._loop = loop
         self._stop = _core.WorkerSignal()
         self._stop.add_cb(lambda: loop.call_soon_threadsafe(gone, self))
         worker = _core.RSGIWorker(
@@ -175,9 +191,8 @@ class _Worker:
             (None, None),  # metrics
         )
         # asyncio's tasks, not granian's own: only those can be cancelled when a body does not arrive
-        answer = app.__rsgi__ if listener.tls is None else self._answer
         scheduler = _futures._new_cbscheduler(
-            loop, _futures._future_watcher_wrapper(answer), impl_asyncio=True
+            loop, _futures._future_watcher_wrapper(self._answer), impl_asyncio=True
         )
         worker.serve_str(scheduler, loop, self._stop)
 
@@ -189,6 +204,7 @@ class _Worker:
         if self._leaving or self._stopped:
             return
         self._leaving = True
+        self._is_last = lambda scope: True
         with socket.socket(socket.AF_UNIX) as nobody:
             nobody.bind("")  # a name of the kernel's choice, in no folder
             nobody.listen(1)
@@ -201,8 +217,21 @@ class _Worker:
             self._stopped = True
             self._stop.set()
 
-    async def _answer(self, scope: Any, protocol: Any) -> None:
-        await self._app.__rsgi__(scope, _Last(protocol) if self._leaving else protocol)
+    def share(self) -> None:
+        """Let go of every second connection as it is answered; one that is made anew has the same chance."""
+        if not self._leaving:
+            self._is_last = lambda scope: bool(hash(scope.client) & 1)
+            self._loop.call_later(_SHARING, self._keep)
+
+    def _keep(self) -> None:
+        if not self._leaving:
+            self._is_last = None
+
+    def _answer(self, scope: Any, protocol: Any) -> Any:
+        """What is awaited to answer a request; no coroutine of its own, for every request comes this way."""
+        if self._is_last is not None and self._is_last(scope):
+            protocol = _Last(protocol)
+        return self._app.__rsgi__(scope, protocol)
 
 
 class _Last:

@@ -21,12 +21,15 @@ from appliance import config, presence
 from appliance.app import open_app
 from appliance.blobs import told_when_full
 from appliance.daemon import sockets
-from appliance.daemon.family import Child, Family
+from appliance.daemon.crew import Crew
+from appliance.daemon.family import Family
+from appliance.daemon.governor import Governor
 from appliance.daemon.local_socket import LocalServer
 from appliance.db import audit
 from appliance.errors import FalajError
 from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
+from appliance.jobs.groups import open_groups
 from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
 from appliance.keys import remove_unfinished
@@ -51,14 +54,20 @@ def inference(home: Path, listening: list[socket.socket]) -> None:
     """The endpoint: makes or adopts its sockets and keeps the worker processes running. Stays small."""
     settings = config.load(home)
     made = listening or sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
-    family = Family(home)
-    for number in range(settings.inference_workers):
-        family.children.append(Child.on_sockets(f"inference worker {number + 1}", "inference-worker", made))
-    family.run(stop_after=settings.inference.drain_seconds + 5.0)
+    family, drain = Family(home), settings.inference.drain_seconds
+    governor = Governor(
+        settings.inference_workers, settings.inference_workers_max, settings.inference.calm_seconds
+    )
+    crew = Crew(family, governor, made, settings.run_dir, leave_seconds=2 * drain + 15.0)
+    try:
+        family.run(stop_after=drain + 5.0, look=crew.look)
+    finally:
+        crew.close()
 
 
 def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     """One process that answers predictions."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there are connections to share
     from appliance.daemon.listener import listeners
     from appliance.daemon.rsgi import serve_rsgi
     from appliance.inference.doorkeeper import Doorkeeper
@@ -95,6 +104,7 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
             sockets.BACKLOG,
             drain_seconds=opened.config.inference.drain_seconds,
             on_stop=stop_taking,
+            settled=endpoint.settled,
         )
     finally:
         replica.stop()
@@ -159,10 +169,11 @@ def worker(home: Path) -> None:
         heartbeat=settings.jobs.heartbeat,
         memory_bytes=(settings.jobs.memory_mb << 20) or _share_of_memory(settings.worker.jobs),
         stopping=jobs.is_stopping,
+        groups=open_groups(),
     )
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
     threading.Thread(target=_watch, args=(opened,), name="falaj-watch", daemon=True).start()
-    with _present(opened, "worker"):
+    with _present(opened, "worker", bounds="groups" if runner.groups else "limits"):
         jobs.serve(settings.worker.jobs)
 
 
@@ -256,9 +267,9 @@ def sweep(home: Home) -> int:
 
 
 @contextlib.contextmanager
-def _present(home: Home, role: str) -> Iterator[None]:
+def _present(home: Home, role: str, **more: str) -> Iterator[None]:
     """Say that this role is there for as long as the block runs."""
-    presence.announce(home.run_dir, role, {"ready": True})
+    presence.announce(home.run_dir, role, {"ready": True, **more})
     try:
         yield
     finally:

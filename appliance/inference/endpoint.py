@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 POOL_THREADS = 2  # large batches at once in one worker; more would only wait for the same processor cores
 HANGS_UP = frozenset({408, 413})  # statuses after which the rest of the body is not wanted
 GONE = 499  # status counted for a client that hung up (as nginx does)
+_SETTLED = 0.02
 Headers = list[tuple[str, str]]
 Codec = (
     Any  # the modules codec and named: parse(body, signature), render(prediction, asked, request_id) -> bytes
@@ -84,6 +85,11 @@ class Endpoint:
             self._sweep.cancel()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def settled(self) -> None:
+        """Until every prediction request that has begun by now is answered."""
+        while self.in_flight:
+            await asyncio.sleep(_SETTLED)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         path = scope.path

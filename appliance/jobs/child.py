@@ -1,6 +1,6 @@
 """The child's side of a job: run the body, commit once, record the end.
 
-A child runs at SCHED_IDLE, so that answering predictions always comes first, and records its own
+A child is bound (`bounds.py`), so that answering predictions always comes first, and records its own
 end: success in the transaction that writes what it made, failure with a message for the user. A
 traceback goes to its log and nowhere else.
 """
@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from appliance.db import Row, Store, Transaction
 from appliance.errors import Cancelled, FalajError, Overloaded
@@ -51,9 +50,6 @@ class Attempt:
 def run_body(store: Store, job: Job, progress: Progress, body: Callable[[Attempt], None]) -> int:
     """Run a job's body; the exit status of the child: 0 when the row tells how it ended."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes, not the endpoint
     signal.signal(signal.SIGTERM, _raise_cancelled)
     log.info("%s %s, attempt %d", job.kind, job.subject, job.attempts)
     try:

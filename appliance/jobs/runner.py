@@ -1,4 +1,4 @@
-"""Running one job: claim it, start its child, watch it, and leave the row in a true state.
+"""Running one job: claim it, start its child within bounds, watch it, and leave the row in a true state.
 
 The watcher extends the lease, and ends the child when it is cancelled, over its time, over its memory,
 or when the worker itself stops (the job then waits again and the attempt is not counted). A child
@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,14 +29,16 @@ from appliance.errors import (
     Overloaded,
     TooLarge,
 )
-from appliance.jobs import ledger, progress
+from appliance.jobs import bounds, groups, ledger, progress
 from appliance.jobs.child import INTERRUPTED
+from appliance.jobs.groups import Groups
 from appliance.jobs.ledger import Job
 
 log = logging.getLogger(__name__)
 
 _LOOK = 0.1
 _GRACE = 5.0
+_LAST_WORDS = 1 << 16
 _QUIET_OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -53,6 +54,7 @@ class Runner:
     heartbeat: float
     memory_bytes: int
     stopping: Callable[[], bool]
+    groups: Groups | None = None
 
     def run(self, id: str) -> None:
         """Run a job to an end that its row tells. Never raises: it is called by Huey's threads."""
@@ -61,7 +63,7 @@ class Runner:
             if job is None:
                 return
             try:
-                with self._started(job) as child:
+                with self._group(job) as group, self._started(job, group) as child:
                     self._watch(job, child)
             finally:
                 progress.clear(self.run_dir, id)
@@ -70,10 +72,15 @@ class Runner:
         except Exception:
             log.exception("job %s: the worker failed", id)
 
+    def _group(self, job: Job) -> contextlib.AbstractContextManager[Path | None]:
+        if self.groups is None:
+            return contextlib.nullcontext()
+        return self.groups.made(job.id, self.memory_bytes)
+
     @contextlib.contextmanager
-    def _started(self, job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, job: Job, group: Path | None) -> Iterator[_Child]:
         try:
-            child = self._start(job)
+            child = self._start(job, group)
         except OSError:  # a full disk, no memory for a process: not the job's fault
             time.sleep(_GRACE)
             ledger.release(self.store, job, counted=False)
@@ -81,43 +88,47 @@ class Runner:
         try:
             yield child
         finally:
-            _kill(child)
+            _kill(child.process)
 
-    def _start(self, job: Job) -> subprocess.Popen[bytes]:
+    def _start(self, job: Job, group: Path | None) -> _Child:
         path = progress.log_file(self.home, job.id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        arguments = [str(self.home), job.id, str(job.attempts)]
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", self.module, str(self.home), job.id, str(job.attempts)],
+            before = output.tell()
+            process = subprocess.Popen(
+                bounds.command(self.memory_bytes, group, self.module, arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | _QUIET_OPENMP | {"FALAJ_PARENT": str(os.getpid())},
                 start_new_session=True,
             )
+        return _Child(process, group, path, before)
 
-    def _watch(self, job: Job, child: subprocess.Popen[bytes]) -> None:
+    def _watch(self, job: Job, child: _Child) -> None:
+        process = child.process
         started = beaten = time.monotonic()
-        while child.poll() is None:
+        while process.poll() is None:
             time.sleep(_LOOK)
             now = time.monotonic()
             if self.stopping():
-                _stop(child)
-                if child.returncode != 0:
+                _stop(process)
+                if process.returncode != 0:
                     ledger.release(self.store, job, counted=False)
                 return
             if ledger.is_cancelled(self.store, job.id):
                 return self._end(
-                    job, child, Cancelled("The job was cancelled.", "Start it again when you want it.")
+                    job, process, Cancelled("The job was cancelled.", "Start it again when you want it.")
                 )
             if now - started > job.timeout:
-                return self._end(job, child, _too_slow(job))
-            if (used := _memory(child.pid)) > self.memory_bytes:
-                return self._end(job, child, _too_big(used, self.memory_bytes))
+                return self._end(job, process, _too_slow(job))
+            if (used := child.look()) > self.memory_bytes:
+                return self._end(job, process, _too_big(f"{used >> 20}", self.memory_bytes))
             if now - beaten > self.heartbeat:
                 self._beat(job)
                 beaten = now
-        self._settle(job, child.returncode)
+        self._settle(job, child)
 
     def _beat(self, job: Job) -> None:
         """Extend the lease. A full disk or a long write elsewhere is no reason to end the child: it may be
@@ -128,13 +139,20 @@ class Runner:
         except (NoSpace, Overloaded) as error:
             log.warning("job %s: no sign of life could be written: %s", job.id, error.message)
 
-    def _settle(self, job: Job, code: int) -> None:
+    def _settle(self, job: Job, child: _Child) -> None:
         """A child that ended by itself has written its row, unless it crashed."""
+        code = child.process.returncode
         if code == 0:
             return
         log.warning("job %s: its process ended with %s", job.id, code)
         with contextlib.suppress(Conflict):
-            if code < 0 or code == INTERRUPTED:
+            if code == INTERRUPTED:
+                ledger.release(self.store, job, counted=True)
+            elif groups.was_too_big(child.group):
+                ledger.fail(self.store, job, _too_big(f"over {self.memory_bytes >> 20}", self.memory_bytes))
+            elif child.ran_out(limit := bounds.mappable(self.memory_bytes)):
+                ledger.fail(self.store, job, _too_big(f"over {limit >> 20}", self.memory_bytes))
+            elif code < 0:
                 ledger.release(self.store, job, counted=True)
             else:
                 ledger.fail(self.store, job, _crashed(job))
@@ -143,6 +161,31 @@ class Runner:
         _stop(child)
         with contextlib.suppress(Conflict):  # it may have succeeded in its last moment
             ledger.fail(self.store, job, error)
+
+
+@dataclass
+class _Child:
+    """A job's process, its cgroup if it has one, and its log, in which its own words start at `begun`."""
+
+    process: subprocess.Popen[bytes]
+    group: Path | None
+    log: Path
+    begun: int
+    mapped: int = 0
+
+    def look(self) -> int:
+        """The bytes that it holds just now."""
+        with contextlib.suppress(psutil.Error):
+            memory = psutil.Process(self.process.pid).memory_info()
+            self.mapped = memory.data
+            return int(memory.rss)
+        return 0
+
+    def ran_out(self, mappable: int) -> bool:
+        """Whether it died because it got no more memory: libraries say so, or crash where they should."""
+        with self.log.open("rb") as file:
+            file.seek(max(self.begun, self.log.stat().st_size - _LAST_WORDS))
+            return bounds.ran_out(file.read()) or self.mapped > mappable * 0.9
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
@@ -159,12 +202,6 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _memory(pid: int) -> int:
-    with contextlib.suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_info().rss)
-    return 0
-
-
 def _too_slow(job: Job) -> FalajError:
     return DeadlineExceeded(
         f"The job took longer than the {job.timeout:g} seconds it was allowed.",
@@ -172,9 +209,9 @@ def _too_slow(job: Job) -> FalajError:
     )
 
 
-def _too_big(used: int, allowed: int) -> FalajError:
+def _too_big(needed: str, allowed: int) -> FalajError:
     return TooLarge(
-        f"The job needed {used >> 20} MiB of memory; {allowed >> 20} MiB are allowed.",
+        f"The job needed {needed} MiB of memory; {allowed >> 20} MiB are allowed.",
         "Give it less data, or raise jobs.memory_mb in falaj.toml.",
     )
 

@@ -19,6 +19,10 @@ from appliance.verbs.call import Call
 from appliance.verbs.certificates import links, own_address
 
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+_BOUNDS = {
+    "limits": "limits of their process",
+    "groups": "limits of their process and a control group",
+}
 
 
 def status(app: App, call: Call) -> Row:
@@ -51,9 +55,21 @@ def _role(home: Home, name: str, kind: str) -> Row:
             "serving": served,
             "lost": lost(home, found),
         }
+        role |= _crew(home)
     if name == "admin":
         role |= {"address": own_address(home, name), "addresses": links(home, name)}
     return role
+
+
+def _crew(home: Home) -> Row:
+    """Between how many workers the load may choose, and the mean part of a core that each one uses."""
+    told = next(iter(presence.present(home.run_dir, "inference")), {})
+    shares = list(told.get("busy", {}).values())
+    return {
+        "floor": home.config.inference_workers,
+        "ceiling": home.config.inference_workers_max,
+        "busy": round(min(1.0, sum(shares) / len(shares)), 2) if shares else None,
+    }
 
 
 def lost(home: Home, workers: list[Row]) -> dict[str, str]:
@@ -164,7 +180,8 @@ def _check_roles(home: Home) -> Check:
         return Check(
             "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
         )
-    return Check("roles", True, "inference, admin and worker are running")
+    bound = [_BOUNDS[body["bounds"]] for body in presence.present(home.run_dir, "worker")]
+    return Check("roles", True, f"inference, admin and worker are running; jobs are bound by {bound[0]}")
 
 
 def _check_deployed(home: Home) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,20 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "bounds"),
+    [
+        ({}, (1, max(1, (os.cpu_count() or 1) - 1))),
+        ({"FALAJ_INFERENCE_WORKERS": "2"}, (2, 2)),
+        ({"FALAJ_INFERENCE_WORKERS_MAX": "5"}, (1, 5)),
+        ({"FALAJ_INFERENCE_WORKERS": "2", "FALAJ_INFERENCE_WORKERS_MAX": "5"}, (2, 5)),
+    ],
+)
+def test_how_many_workers_there_may_be(tmp_path: Path, told: dict[str, str], bounds: tuple[int, int]) -> None:
+    config = load(tmp_path, told)
+    assert (config.inference_workers, config.inference_workers_max) == bounds
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("[inferense]\nport = 1\n", "unknown section"),
@@ -34,6 +49,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
         ("[inference]\nport = 99999\n", "must be from 1 to 65535"),
         ("[inference]\nmax_in_flight = 0\n", "must be from 1"),
         ("[worker]\njobs = 0\n", "must be from 1"),
+        ("[inference]\nworkers = 4\nworkers_max = 3\n", "must not be less than inference.workers"),
         ("[jobs]\nheartbeat = 15\n", "at most half of jobs.lease"),
         ("[inference]\nhost = 5\n", "must be a text"),
         ("inference = 5\n", "must be a section"),

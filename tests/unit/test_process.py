@@ -13,7 +13,7 @@ import pytest
 from appliance.cli.client import Client
 from appliance.errors import Forbidden, Unavailable
 from appliance.framing import socket_path
-from appliance.process import lives, process_name
+from appliance.process import core_time, lives, process_name
 
 
 def test_a_process_lives_until_it_ends() -> None:
@@ -28,6 +28,30 @@ def test_a_process_lives_until_it_ends() -> None:
         assert Path(f"/proc/{child.pid}").exists()
     assert not lives(name)
     assert not lives("nonsense")
+
+
+THREADS = """
+import threading
+spin = threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True)
+spin.start()
+print(spin.native_id, flush=True)
+input()
+"""
+
+
+def test_the_time_on_a_core_is_told_of_every_thread() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        spinning = int(child.stdout.readline())
+        before = core_time(child.pid)
+        time.sleep(1)
+        after = core_time(child.pid)
+        child.kill()
+    assert set(before) == set(after) == {child.pid, spinning}
+    assert after[spinning] - before[spinning] > 0.5
+    assert after[child.pid] - before[child.pid] < 0.5
 
 
 SQUATTER = """

@@ -144,7 +144,13 @@ def main() -> None:
 
     threading.Thread(target=obey, daemon=True).start()
     print(*(listener.sock.getsockname()[1] for listener in listeners), flush=True)
-    drained = serve_rsgi(endpoint, listeners, 1024, drain_seconds=config.get("drain_seconds", 10.0))
+    drained = serve_rsgi(
+        endpoint,
+        listeners,
+        1024,
+        drain_seconds=config.get("drain_seconds", 10.0),
+        settled=endpoint.settled,
+    )
     print(json.dumps({"drained": drained}), flush=True)
 
 

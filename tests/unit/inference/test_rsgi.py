@@ -18,6 +18,8 @@ import time
 import httpx
 import pytest
 
+from tests.unit.inference.conftest import read_reply
+
 pytestmark = pytest.mark.processes
 
 
@@ -104,6 +106,78 @@ def test_stop_gives_up_in_the_end(launch):
     code, out, _ = server.stop()
     assert (code, json.loads(out.splitlines()[-1])) == (0, {"drained": False})
     sock.close()
+
+
+def asking(sock, model="iris", row=None):
+    """One prediction over a connection that may be kept: (status, whether it is to be closed)."""
+    body = json.dumps({"rows": [row or {"sl": 1.0}]})
+    head = (
+        f"POST /predict/{model} HTTP/1.1\r\nHost: x\r\nX-Api-Key: all\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    sock.sendall((head + body).encode())
+    status, headers, _ = read_reply(sock)
+    return status, headers.get("connection") == "close"
+
+
+def test_leaving_answers_what_still_comes_and_closes_behind_it(launch):
+    """Also a request that had begun before: its caller is told with the next one."""
+    server = launch(models=["iris", "slow"])
+    kept, busy, idle = server.connect(), server.connect(), server.connect()
+    for sock in (kept, busy, idle):
+        assert asking(sock) == (200, False)
+    long = []
+    thread = threading.Thread(target=lambda: long.append(asking(busy, "slow", {"x": 2.0})))
+    thread.start()
+    while server.tell("state")["in_flight"] == 0:
+        time.sleep(0.005)
+    server.process.send_signal(signal.SIGUSR1)
+    server.process.send_signal(signal.SIGUSR1)  # again does nothing
+    thread.join()
+    assert long == [(200, False)]
+    time.sleep(1)
+    assert [asking(kept), asking(busy)] == [(200, True), (200, True)]
+    assert [sock.recv(1) for sock in (kept, busy, idle)] == [b"", b"", b""]
+    out, errors = server.process.communicate(timeout=20)
+    assert (server.process.returncode, json.loads(out.splitlines()[-1]), errors) == (0, {"drained": True}, "")
+
+
+def test_leaving_takes_no_new_connection(launch):
+    """They wait at the socket for another process; here there is none, so they are cut off at its end."""
+    server = launch(models=["iris"])
+    kept = server.connect()
+    assert asking(kept) == (200, False)
+    server.process.send_signal(signal.SIGUSR1)
+    while asking(kept) != (200, True):
+        time.sleep(0.02)
+    late = server.connect()
+    late.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    with pytest.raises(ConnectionResetError):
+        read_reply(late)
+    assert server.process.wait(20) == 0
+
+
+def test_a_stop_while_leaving_is_a_stop(launch):
+    server = launch(models=["iris"])
+    assert asking(server.connect()) == (200, False)
+    server.process.send_signal(signal.SIGUSR1)
+    code, out, errors = server.stop()
+    assert (code, json.loads(out.splitlines()[-1]), errors) == (0, {"drained": True}, "")
+
+
+def test_half_of_the_connections_are_shared(launch):
+    """For a while; then all are kept again, and not one request is lost."""
+    server = launch(models=["iris"])
+    socks = [server.connect() for _ in range(60)]
+    assert {asking(sock) for sock in socks} == {(200, False)}
+    server.process.send_signal(signal.SIGUSR2)
+    time.sleep(0.1)
+    replies = [asking(sock) for sock in socks]
+    assert {status for status, _ in replies} == {200}
+    assert 10 < sum(closed for _, closed in replies) < 50
+    kept = [sock for sock, (_, closed) in zip(socks, replies, strict=True) if not closed]
+    time.sleep(2.5)
+    assert {asking(sock) for sock in kept} == {(200, False)}
+    assert {asking(server.connect()) for _ in range(20)} == {(200, False)}
 
 
 def test_draining_is_said(launch):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -46,6 +48,19 @@ def body(attempt: Attempt) -> None:
             held = bytearray(200 << 20)
             held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])
             time.sleep(60)
+        case "burst":
+            import numpy as np
+
+            attempt.progress(0.5, "before it")
+            mapped = np.empty(payload["mb"] << 20, np.uint8)  # asked for, and not used
+            time.sleep(60)
+            del mapped
+        case "threads":
+            tell_of_threads(attempt)
+        case "grandchild":
+            subprocess.Popen(["sleep", "60"], start_new_session=True)
+            attempt.progress(0.5, "a child of its own")
+            time.sleep(60)
         case "sleep":
             attempt.progress(0.25, "resting")
             time.sleep(60)
@@ -58,6 +73,17 @@ def body(attempt: Attempt) -> None:
                 attempt.progress(0.9, "committing")
                 time.sleep(payload["seconds"])
                 tx.audit("test", "made", f"job:{attempt.job.id}")
+
+
+def tell_of_threads(attempt: Attempt) -> None:
+    """Start threads of every kind there is here, then rest."""
+    import numpy as np
+
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    np.ones((500, 500)) @ np.ones((500, 500))
+    subprocess.Popen(["sleep", "60"])
+    attempt.progress(0.5, "many threads")
+    time.sleep(60)
 
 
 def main() -> int:

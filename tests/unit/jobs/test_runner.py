@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 
 from appliance.db import store as db_store
-from appliance.jobs import ledger, progress, runner
+from appliance.jobs import bounds, ledger, progress, runner
 from appliance.jobs.ledger import Job, JobState
 from tests.conftest import ROOT
 from tests.unit.jobs.conftest import Jobs, wait_until
@@ -129,13 +130,50 @@ def test_too_much_memory(jobs: Jobs) -> None:
     assert children() == []
 
 
+def test_too_much_memory_at_once(jobs: Jobs) -> None:
+    """A burst between two looks fails where it is asked for; it never reaches the machine's memory."""
+    beyond = bounds.mappable(150 << 20) >> 20
+    job = run(jobs, jobs.add("burst", mb=2 * beyond), memory_mb=150)
+    assert (job.state, job.attempts) == (JobState.FAILED, 1)
+    assert job.error is not None
+    assert job.error["error"] == f"The job needed over {beyond} MiB of memory; 150 MiB are allowed."
+    assert job.error["kind"] == "TooLarge"
+    assert "MemoryError" in log(jobs, job.id)
+    assert children() == []
+
+
+def test_a_burst_below_the_bound_is_no_burst(jobs: Jobs) -> None:
+    """Memory that is only mapped, and not used, counts for nothing until it is far beyond."""
+    id = jobs.add("burst", mb=300)
+    with running(jobs, id, memory_mb=150):
+        time.sleep(1)
+        assert jobs.get(id).state is JobState.RUNNING
+        ledger.request_cancel(jobs.store, id, "cli:someone")
+    assert jobs.get(id).state is JobState.CANCELLED
+
+
+def test_all_threads_and_children_of_a_job_are_bound(jobs: Jobs) -> None:
+    id = jobs.add("threads")
+    with running(jobs, id):
+        (child,) = children()
+        tasks = [int(one.name) for one in Path(f"/proc/{child.pid}/task").iterdir()]
+        tasks += [one.pid for one in child.children()]
+        assert len(tasks) > 2
+        assert {os.sched_getscheduler(task) for task in tasks} == {os.SCHED_IDLE}
+        for one in [child, *child.children()]:
+            assert one.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+            assert one.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+            assert one.rlimit(psutil.RLIMIT_DATA) == (bounds.mappable(4096 << 20),) * 2
+            assert Path(f"/proc/{one.pid}/oom_score_adj").read_text() == "1000\n"
+        ledger.request_cancel(jobs.store, id, "cli:someone")
+
+
 def test_progress_is_readable_while_it_runs_and_cancel_stops_it(jobs: Jobs) -> None:
     id = jobs.add("sleep")
     with running(jobs, id):
         assert progress.read(jobs.run_dir, id) == {"progress": 0.25, "phase": "resting"}
         assert jobs.get(id).state is JobState.RUNNING
         (child,) = children()
-        assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
         ledger.request_cancel(jobs.store, id, "cli:someone")
     job = jobs.get(id)
     assert job.state is JobState.CANCELLED

@@ -1,0 +1,134 @@
+"""The inference workers as a crew that grows and shrinks with the load; lives in their parent.
+
+It reads from the kernel how much each worker has to do, does what the governor decides, and tells it on
+tmpfs. Who leaves does so gently (SIGUSR1): it answers what still comes, and ends. When one has joined, the
+others let go of half of their connections (SIGUSR2): callers that keep theirs would never come to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from appliance import presence
+from appliance.daemon.family import Child, Family
+from appliance.daemon.governor import Governor
+from appliance.process import core_time
+
+log = logging.getLogger(__name__)
+
+_LOOK = 1.0  # seconds between two looks
+_SPARE = 1.5  # memory must be left for so many workers of the largest one's size, or none is added
+
+
+class Crew:
+    """`look` is called often, on the parent's own rounds."""
+
+    def __init__(
+        self,
+        family: Family,
+        governor: Governor,
+        made: Sequence[socket.socket],
+        run_dir: Path,
+        leave_seconds: float,
+    ) -> None:
+        self._family = family
+        self._governor = governor
+        self._made = made
+        self._run_dir = run_dir
+        self._leave_seconds = leave_seconds
+        self._looked = 0.0
+        self._spent: dict[int, tuple[dict[int, float], float]] = {}  # by process: core_time, and when
+        self._there: set[int] = set()
+        self._numbers = 0
+        self._why, self._since = "start", datetime.now(UTC)
+        for _ in range(governor.floor):
+            self._add()
+
+    def look(self) -> None:
+        """Once a second: measure, decide, act, tell."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked = now
+        crew = [child for child in self._family.children if child.leave_by is None]
+        self._welcome(crew, {body["pid"] for body in presence.present(self._run_dir, "inference-worker")})
+        busy = self._measure(crew, now)
+        wanted = self._governor.decide(now, list(busy.values()), len(crew), self._has_room(crew))
+        if wanted > len(crew):
+            self._change("more load", wanted)
+            self._add()
+        elif wanted < len(crew):
+            self._change("less load", wanted)
+            self._family.leave(_last(crew), self._leave_seconds)
+        self._tell(wanted, busy)
+
+    def close(self) -> None:
+        presence.leave(self._run_dir, "inference")
+
+    def _add(self) -> None:
+        self._numbers += 1
+        name = f"inference worker {self._numbers}"
+        self._family.children.append(Child.on_sockets(name, "inference-worker", self._made))
+
+    def _change(self, why: str, wanted: int) -> None:
+        self._why, self._since = why, datetime.now(UTC)
+        log.info("%s: %d inference workers", why, wanted)
+
+    def _welcome(self, crew: Sequence[Child], there: set[int]) -> None:
+        """Have the others share their connections with a worker that begins to answer."""
+        if self._there and there - self._there:
+            for child in crew:
+                if child.process is not None and child.process.pid in self._there:
+                    child.process.send_signal(signal.SIGUSR2)
+        self._there = there
+
+    def _measure(self, crew: Sequence[Child], now: float) -> dict[int, float]:
+        """The part of a processor core that each worker has asked for since the last look, by process."""
+        busy, spent = {}, {}
+        for child in crew:
+            if child.process is None or child.process.pid not in self._there:
+                continue  # what it takes to start says nothing of the load
+            pid = child.process.pid
+            with contextlib.suppress(OSError):
+                spent[pid] = core_time(pid), now
+                if pid in self._spent:
+                    before, at = self._spent[pid]
+                    asked = sum(time - before.get(thread, 0.0) for thread, time in spent[pid][0].items())
+                    busy[pid] = asked / (now - at)
+        self._spent = spent
+        return busy
+
+    def _has_room(self, crew: Sequence[Child]) -> bool:
+        sizes = [0]
+        for pid in self._spent:
+            with contextlib.suppress(psutil.Error):
+                sizes.append(psutil.Process(pid).memory_info().rss)
+        return bool(psutil.virtual_memory().available > _SPARE * max(sizes))
+
+    def _tell(self, workers: int, busy: dict[int, float]) -> None:
+        body = {
+            "floor": self._governor.floor,
+            "ceiling": self._governor.ceiling,
+            "workers": workers,
+            "busy": {str(pid): round(share, 3) for pid, share in busy.items()},
+            "since": self._since.isoformat(timespec="seconds"),
+            "why": self._why,
+        }
+        try:
+            presence.announce(self._run_dir, "inference", body)
+        except OSError as error:
+            log.warning("how many workers there are could not be told: %s", error)
+
+
+def _last(crew: Sequence[Child]) -> Child:
+    """Who leaves: one that does not run just now, else the youngest."""
+    return next((child for child in crew if child.process is None), crew[-1])
