@@ -113,11 +113,15 @@ def _refuse_lost_registry(path: Path) -> None:
 
 
 def _assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
-    path = settings.home
+    path, notes = settings.home, settings.run_dir
     return Home(
         config=settings,
         keys=ring,
-        registry=Store(path / "registry.db", ring.key("registry"), ring.key("audit"), create=create),
-        telemetry=Store(path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL", create=create),
+        registry=Store(
+            path / "registry.db", ring.key("registry"), ring.key("audit"), create=create, notes=notes
+        ),
+        telemetry=Store(
+            path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL", create=create, notes=notes
+        ),
         blobs=Blobs(path / "blobs"),
     )

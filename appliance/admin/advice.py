@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,16 @@ def advise(
     jobs: list[dict[str, Any]],
     tokens: int | None = None,
     can: Callable[[str], bool] = lambda verb: True,
+    troubles: Sequence[tuple[str, str]] = (),
 ) -> Advice:
     """Trouble first, then the next step on the road from a table to answers.
 
     `tokens`: how many programs may ask, or None for somebody who can't make a token; `can`: what the reader
-    may do, so that nobody is sent to a page that stays shut.
+    may do, so that nobody is sent to a page that stays shut; `troubles`: what is wrong with the machine and
+    what to do, of which the first is told here.
     """
+    if troubles:
+        return Advice("bad", *troubles[0])
     missing = [name for name, role in status["roles"].items() if not role["ready"]]
     lost = status["roles"]["inference"]["lost"]
     if missing:

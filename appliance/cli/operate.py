@@ -29,15 +29,18 @@ def status(edge: Edge) -> None:
     """Say whether everything is running."""
     found = edge.call("status")
     lost = found["roles"]["inference"]["lost"]
-    well = found["ready"] and not lost
+    well = found["ready"] and not lost and not found["troubles"]
     lines = ["All is well." if well else "Not everything is well; see: falaj doctor", ""]
+    for one in found["troubles"]:
+        lines += [one["trouble"], f"  {one['fix']}", ""]
     for name, role in found["roles"].items():
         mark = "ready" if role["ready"] else "NOT READY"
         links = role.get("addresses") or [""]
         lines.append(f"{name:<10} {mark:<10} {links[0]}".rstrip())
         lines += [f"{'':<21} {link}" for link in links[1:]]
     served = found["roles"]["inference"]["serving"]
-    lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
+    known = "models unknown" if found["models"] is None else plural(found["models"], "model")
+    lines += ["", f"{known}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
     lines += [f"  {name} DOES NOT ANSWER: {why}" for name, why in sorted(lost.items())]
     edge.done(found, "\n".join(lines))
