@@ -90,6 +90,7 @@ class Store:
         db: Database | None = getattr(self._local, "db", None)
         if db is None:
             with self._told_plainly():
+                self._local.passing = not os.access(self.path, os.W_OK)
                 db = self._local.db = self._open()
         return db
 
@@ -123,7 +124,10 @@ class Store:
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of a query."""
         with self._told_plainly():
-            return list(self._database().query(sql, list(values)))
+            rows = list(self._database().query(sql, list(values)))
+        if self._local.passing:  # it is read-only for good, and makes those of other threads so (shared -shm)
+            self.close()
+        return rows
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -133,8 +137,7 @@ class Store:
     def write(self) -> Iterator[Transaction]:
         """A transaction that may write: commits at the end, leaves nothing behind on an error."""
         with self._told_plainly():
-            db = self._database()
-            db.conn.execute("BEGIN IMMEDIATE")
+            db = self._begun()
             try:
                 transaction = Transaction(db, self._audit_key)
                 yield transaction
@@ -146,6 +149,22 @@ class Store:
                 raise
         if head is not None:
             audit.keep_head(self.path.parent, head)
+
+    def _begun(self) -> Database:
+        """This thread's connection, in a transaction.
+
+        One that was opened while nothing could be written would stay read-only for good: it is opened anew.
+        """
+        db = self._database()
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+        except sqlcipher3.Error as error:
+            if mishap.judge(str(error), self.path) is not Mishap.SHUT:
+                raise
+            self.close()
+            db = self._database()
+            db.conn.execute("BEGIN IMMEDIATE")
+        return db
 
     def migrate(self, migrations: Migrations) -> None:
         """Apply what is missing, each migration together with its record."""
@@ -198,8 +217,6 @@ class Store:
             found = mishap.judge(str(error), self.path)
             if found is not None:
                 self._note.leave(found)
-            if found is Mishap.SHUT:
-                self.close()  # one that was opened while nothing could be written stays so for good
             raise _plain(found, error, self.path) from error
 
     def schema(self) -> str:

@@ -1,15 +1,17 @@
 """What is wrong with the machine under the appliance, in plain words: disk, data directory, databases, clock.
 
-Looked at once a second by whoever has the page open, so every look is cheap; `falaj doctor` is the thorough one.
-Works in every state, also when no database can be read. The page translates the words, so they are fixed
-sentences with values.
+Looked at once a second by whoever has the page open, so every look is cheap; `falaj doctor` is the thorough
+one. Works in every state, also when no database can be read. The page translates the words, so they are
+fixed sentences with values.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from appliance.db import Row
 from appliance.db.mishap import Mishap
@@ -78,18 +80,27 @@ class Trouble:
 
 def find(home: Home) -> list[Trouble]:
     """All there is; nothing when all is well."""
-    place = _place(home)
-    return [*place, *_stores(home, place), *_clock(home)]
+    met = {store.path.name: mishap for store in (home.registry, home.telemetry) if (mishap := store.mishap())}
+    place = _place(home, suspected=bool(met))
+    return [*place, *_stores(met, place), *_clock(home)]
 
 
-def _place(home: Home) -> list[Trouble]:
-    """The data directory and its disk; what can't be written at all is told instead of the room left."""
+def _place(home: Home, suspected: bool) -> list[Trouble]:
+    """The data directory and its disk; what can't be written at all is told instead of the room left.
+
+    `suspected`: something could not be written, so that it is worth a try: a disk that the kernel made
+    read-only after an error may still be called writable.
+    """
     try:
         read_only = bool(os.statvfs(home.path).f_flag & os.ST_RDONLY)
         free = shutil.disk_usage(home.path).free
     except OSError:
         return [Trouble(NOT_THERE)]
-    if read_only or not os.access(home.path, os.W_OK | os.X_OK):
+    if (
+        read_only
+        or not os.access(home.path, os.W_OK | os.X_OK)
+        or (suspected and not _takes_files(home.path))
+    ):
         return [Trouble(READ_ONLY)]
     if free < _NO_ROOM:
         return [Trouble(FULL)]
@@ -99,15 +110,18 @@ def _place(home: Home) -> list[Trouble]:
     return []
 
 
-def _stores(home: Home, place: list[Trouble]) -> list[Trouble]:
+def _takes_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600))
+    except OSError as error:
+        return error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return True
+
+
+def _stores(met: dict[str, Mishap], place: list[Trouble]) -> list[Trouble]:
     """What some process has met with the databases, unless the disk as a whole explains it."""
-    found = []
     known = {mishap for trouble in place for mishap in _EXPLAINED.get(trouble.words, ())}
-    for store in (home.registry, home.telemetry):
-        mishap = store.mishap()
-        if mishap is not None and mishap not in known:
-            found.append(Trouble(_STORES[mishap], {"file": store.path.name}))
-    return found
+    return [Trouble(_STORES[mishap], {"file": name}) for name, mishap in met.items() if mishap not in known]
 
 
 def _clock(home: Home) -> list[Trouble]:
