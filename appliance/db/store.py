@@ -125,7 +125,7 @@ class Store:
         """The rows of a query."""
         with self._told_plainly():
             rows = list(self._database().query(sql, list(values)))
-        if self._local.passing:  # it is read-only for good, and makes those of other threads so (shared -shm)
+        if self._local.passing:  # see `_begun`
             self.close()
         return rows
 
@@ -153,7 +153,8 @@ class Store:
     def _begun(self) -> Database:
         """This thread's connection, in a transaction.
 
-        One that was opened while nothing could be written would stay read-only for good: it is opened anew.
+        One that was opened while nothing could be written stays read-only for good, and makes those of other
+        threads so (they share its -shm): it is never kept, and opened anew where it is still there.
         """
         db = self._database()
         try:
@@ -217,6 +218,8 @@ class Store:
             found = mishap.judge(str(error), self.path)
             if found is not None:
                 self._note.leave(found)
+            if found is Mishap.SHUT:
+                self.close()  # see `_begun`
             raise _plain(found, error, self.path) from error
 
     def schema(self) -> str:
