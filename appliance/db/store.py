@@ -218,8 +218,8 @@ class Store:
             found = mishap.judge(str(error), self.path)
             if found is not None:
                 self._note.leave(found)
-            if found is Mishap.SHUT:
-                self.close()  # see `_begun`
+            if found in (Mishap.SHUT, Mishap.DAMAGED):
+                self.close()  # see `_begun`; SQLCipher goes on to fail where it failed once
             raise _plain(found, error, self.path) from error
 
     def schema(self) -> str:

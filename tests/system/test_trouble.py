@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import html
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -25,6 +26,7 @@ from appliance.cli.client import Client
 from appliance.home import open_home
 from tests.system import processes
 from tests.system.appliance import PASSWORD, Appliance
+from tests.system.browser import chromium, visitor
 from tests.system.processes import until
 
 ROW = {"rows": [{"x": 100}]}
@@ -531,3 +533,40 @@ def test_whoever_signs_in_after_the_clock_went_back_stays_signed_in(
     clock.move(0)
     browser = owner(appliance, again=True)
     assert browser.get("/account", headers=HTML).status_code == 200
+
+
+# In a browser
+
+
+def test_a_browser_tells_it(seed: Path, new_appliance: Make, tmp_path: Path) -> None:
+    """Too little room, then nobody can be looked up: the page that polls says so, in light and dark."""
+    appliance = new_appliance(clone(seed, tmp_path / "home"), FALAJ_DATA_MIN_FREE_MB="1000000").start()
+    pages, home = Pages(appliance.home / "registry.db"), f"http://127.0.0.1:{appliance.admin_port}"
+    code = re.findall(r"^ {6}(\w{5}-\w{5})$", appliance.log(), re.MULTILINE)[-1]
+    with chromium() as started, visitor(started, home, tmp_path) as one:
+        one.page.goto(f"{home}/setup")
+        for label, text in (("Set-up code", code), ("Your name", "Mona")):
+            one.type(label, text)
+        for label in ("Password", "The same password again"):
+            one.type(label, PASSWORD)
+        one.button("Set up and go in")
+        for name in ("Overview", "Models"):
+            one.go(name)
+            one.sees("The disk is almost full")
+            one.sees("Free some space.")
+            one.see(f"trouble-{name.lower()}")
+        one.go("Overview")
+        damaged = pages.of(appliance.home, "sessions", "users")
+        before = pages.path.read_bytes()
+        with one.refusal(503):
+            pages.damage(damaged)
+            appliance.token()  # whoever has the pages in memory reads them anew after a change
+            one.sees("Something is wrong with this appliance")
+            one.sees("registry.db is damaged")
+            one.see("trouble-unreadable")
+        with open(pages.path, "r+b") as file:
+            for page in damaged:
+                file.seek((page - 1) * pages.size)
+                file.write(before[(page - 1) * pages.size : page * pages.size])
+        one.link("Try again")
+        one.sees("The disk is almost full")
