@@ -32,16 +32,16 @@ def advise(
 
     `tokens`: how many programs may ask, or None for somebody who can't make a token; `can`: what the reader
     may do, so that nobody is sent to a page that stays shut; `troubles`: what is wrong with the machine and
-    what to do, of which the first is told here.
+    what to do, of which the first is told here where nothing is worse.
     """
-    if troubles:
-        return Advice("bad", *troubles[0])
     missing = [name for name, role in status["roles"].items() if not role["ready"]]
     lost = status["roles"]["inference"]["lost"]
     if missing:
         more = _("These parts are starting, or have stopped: %s.") % ", ".join(missing)
         link = ("/checks", _("See what is wrong")) if can("doctor") else ("", "")
         return Advice("bad", _("Not every part of the appliance is running."), more, *link)
+    if troubles:
+        return Advice("bad", *troubles[0])
     if lost:
         name, why = next(iter(sorted(lost.items())))
         more = f"{name}: {why}"
