@@ -275,6 +275,7 @@ def test_trouble_is_told_in_the_language_of_the_page(
             one.type(f"{OPEN}Your name", "Maryam")
             one.type(f"{OPEN}Password", PASSWORD)
             one.button(f"{OPEN}Sign in{CLOSE}")
+            one.page.wait_for_url(re.compile(r"/$"))
             for path in ("/", "/models"):
                 one.page.goto(f"{client.base_url}{path}")
                 one.sees("The disk is almost full")
