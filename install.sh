@@ -163,7 +163,7 @@ TEXT
 run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
     make_web --dev
-    need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl
+    need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl gcc libc6-dev e2fsprogs
     case " $* " in *' --slow '*) need_packages mmdebstrap ;; esac
     exec .venv/bin/python -m tests "$@"
 }

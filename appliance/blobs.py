@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAGIC = b"FALAJ-BLOB-1\n\0\0\0"
 SEGMENT = 1 << 20
+Unowned = dict[str, float]  # since when nobody owns a file, on a clock that never jumps
+_YOUNG = 3600.0  # seconds: an upload is sealed before its job's row is there
 _TAG = 16
 _PREFIX = 7
 _HEADER = len(MAGIC) + _PREFIX
@@ -110,14 +112,21 @@ class Blobs:
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
 
-    def sweep(self, known: set[str], older_than: float) -> int:
-        """Delete what no row owns and is older than `older_than` (epoch seconds) or left by a dead writer."""
+    def sweep(self, known: set[str], unowned: Unowned, now: float) -> int:
+        """Delete what a dead writer left, and what no row has owned for an hour; how many there were.
+
+        A file's own time says nothing here: the wall clock may have been set since it was written.
+        """
         removed = 0
-        for path in self.folder.glob("**/*"):
-            if not path.is_file() or path.name in known:
+        there = {path.name: path for path in self.folder.glob("**/*") if path.is_file()}
+        for name in unowned.keys() - (there.keys() - known):
+            del unowned[name]
+        for name, path in there.items():
+            if name in known:
                 continue
-            if _is_abandoned(path.name) or path.stat().st_mtime < older_than:
+            if _is_abandoned(name) or now - unowned.setdefault(name, now) > _YOUNG:
                 path.unlink(missing_ok=True)
+                unowned.pop(name, None)
                 removed += 1
         return removed
 

@@ -71,6 +71,12 @@ def create(path: Path) -> Home:
     return home
 
 
+def tidy(path: Path) -> None:
+    """Remove what killed processes had half written; nothing of the appliance may be running."""
+    for folder in (path, path / "keys", path / "tls"):
+        keys.remove_unfinished(folder)
+
+
 def make_folder(path: Path) -> None:
     """Make the data directory, readable by its owner only. Raises FalajError when it can't be."""
     with told_when_full():
@@ -113,11 +119,15 @@ def _refuse_lost_registry(path: Path) -> None:
 
 
 def _assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
-    path = settings.home
+    path, notes = settings.home, settings.run_dir
     return Home(
         config=settings,
         keys=ring,
-        registry=Store(path / "registry.db", ring.key("registry"), ring.key("audit"), create=create),
-        telemetry=Store(path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL", create=create),
+        registry=Store(
+            path / "registry.db", ring.key("registry"), ring.key("audit"), create=create, notes=notes
+        ),
+        telemetry=Store(
+            path / "telemetry.db", ring.key("telemetry"), synchronous="NORMAL", create=create, notes=notes
+        ),
         blobs=Blobs(path / "blobs"),
     )

@@ -8,7 +8,6 @@ the environment.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -132,12 +131,11 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def remove_unfinished(folder: Path, older_than: float) -> None:
-    """Remove what `write_file` left in a folder when it was killed before `older_than` (epoch seconds)."""
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_file` left in a folder when it was killed; nobody may be writing there."""
     for path in folder.glob(".*"):
-        with contextlib.suppress(FileNotFoundError):  # its writer has just renamed it
-            if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime < older_than:
-                path.unlink()
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

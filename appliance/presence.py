@@ -86,9 +86,11 @@ def clear(run_dir: Path) -> None:
     """Remove what this appliance keeps in its run folder; it has stopped, in good order or not."""
     for name in ("presence", "jobs"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("generation", "local.token", "falaj.sock", "tls.pem"):
+    for name in ("generation", "local.token", "falaj.sock", "tls.pem", "clock.json"):
         (run_dir / name).unlink(missing_ok=True)
         for unfinished in run_dir.glob(f".{name}.*"):  # its writer was killed
             unfinished.unlink(missing_ok=True)
+    for note in run_dir.glob("mishap.*"):
+        note.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         run_dir.rmdir()

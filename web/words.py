@@ -14,6 +14,7 @@ from babel.messages.frontend import CommandLineInterface
 from babel.messages.pofile import read_po, write_po
 
 from appliance.validation.words import METRICS, RULES, VERDICTS
+from appliance.verbs import troubles
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "web" / "locale" / "falaj.pot"
@@ -42,6 +43,8 @@ def _of_the_core() -> Iterator[str]:
     for word in METRICS.values():
         yield from (word.plain, word.reading)
     yield from (*RULES.values(), *VERDICTS.values())
+    for pair in troubles.WORDS:
+        yield from pair
 
 
 if __name__ == "__main__":

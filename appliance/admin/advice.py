@@ -30,13 +30,15 @@ def advise(
     tokens: int | None = None,
     can: Callable[[str], bool] = lambda verb: True,
     alerts: Alerts = (),
+    troubles: Sequence[tuple[str, str]] = (),
 ) -> Advice:
     """Trouble first, then the next step on the road from a table to answers.
 
     `tokens`: how many programs may ask, or None for somebody who can't make a token; `can`: what the reader
-    may do, so that nobody is sent to a page that stays shut.
+    may do, so that nobody is sent to a page that stays shut; `troubles`: what is wrong with the machine and
+    what to do, of which the first is told here where nothing is worse.
     """
-    if trouble := _trouble(status, can) or _new(alerts):
+    if trouble := _trouble(status, can, troubles) or _new(alerts):
         return trouble
     if jobs and jobs[0]["state"] == "failed":
         href = f"/jobs/{jobs[0]['job']}"
@@ -67,14 +69,20 @@ def watch_over(status: dict[str, Any], traffic: dict[str, Any], alerts: Alerts, 
     return Advice("good", _("All is well. No request failed, and no alert is open."))
 
 
-def _trouble(status: dict[str, Any], can: Callable[[str], bool] = lambda verb: False) -> Advice | None:
-    """Parts that don't run, models that don't answer."""
+def _trouble(
+    status: dict[str, Any],
+    can: Callable[[str], bool] = lambda verb: False,
+    troubles: Sequence[tuple[str, str]] = (),
+) -> Advice | None:
+    """Parts that don't run, trouble with the machine, models that don't answer."""
     missing = [name for name, role in status["roles"].items() if not role["ready"]]
     lost = status["roles"]["inference"]["lost"]
     if missing:
         more = _("These parts are starting, or have stopped: %s.") % ", ".join(missing)
         link = ("/checks", _("See what is wrong")) if can("doctor") else ("", "")
         return Advice("bad", _("Not every part of the appliance is running."), more, *link)
+    if troubles:
+        return Advice("bad", *troubles[0])
     if lost:
         name, why = next(iter(sorted(lost.items())))
         more = f"{name}: {why}"

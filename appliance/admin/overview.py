@@ -7,8 +7,9 @@ from typing import Any
 from flask import Blueprint
 
 from appliance.admin.advice import advise
-from appliance.admin.rendering import ask, can, page
+from appliance.admin.rendering import ask, can, page, troubles_now
 from appliance.doors import access
+from appliance.errors import FalajError
 
 blueprint = Blueprint("overview", __name__)
 
@@ -27,11 +28,19 @@ def now() -> Any:
 
 
 def _now() -> dict[str, Any]:
-    status, models, jobs, alerts = ask("status"), ask("model.ls"), ask("job.ls"), ask("alert.ls")
-    tokens = len(ask("token.ls")) if can("token.create") else None
+    status, readable = ask("status"), True
+    models, jobs, alerts, tokens = [], [], [], None
+    try:
+        models, jobs, alerts = ask("model.ls"), ask("job.ls"), ask("alert.ls")
+        tokens = len(ask("token.ls")) if can("token.create") else None
+    except FalajError:
+        readable = False
+        if not troubles_now():  # what else it may be, this page can't say
+            raise
     return {
-        "advice": advise(status, models, jobs, tokens, can, alerts),
+        "advice": advise(status, models, jobs, tokens, can, alerts, troubles_now()),
         "health": status,
+        "readable": readable,
         "alerts": len(alerts),
         "alerted": {alert["model"] for alert in alerts},
         "datasets": status["datasets"],

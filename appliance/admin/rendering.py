@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from flask import current_app, g, redirect, render_template, request
@@ -22,11 +22,11 @@ from appliance.admin.assets import asset
 from appliance.admin.language import WEB, _, direction, ngettext
 from appliance.admin.navigation import navigation
 from appliance.doors import guard
-from appliance.doors.guard import MustChange, NotSetUp
+from appliance.doors.guard import MustChange, NotSetUp, Unreadable
 from appliance.doors.site import REFUSED, Site
 from appliance.errors import FalajError
 from appliance.security.roles import Caller, may
-from appliance.verbs import perform
+from appliance.verbs import perform, troubles
 from appliance.verbs.call import Call
 
 _MOST_NOTICES = 1000
@@ -38,6 +38,13 @@ class Notice:
 
     kind: str
     text: str
+
+
+class Told(NamedTuple):
+    """A trouble in the page's words: what is wrong, what to do."""
+
+    trouble: str
+    fix: str
 
 
 _notices: OrderedDict[str, Notice] = OrderedDict()
@@ -99,6 +106,8 @@ def error_page(error: FalajError) -> Response | None:
         return _leave_part(error)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
         return None
+    if isinstance(error, Unreadable):
+        return page("unreadable.html", error.status, problem=error)
     if isinstance(error, NotSetUp):
         return page("setup_first.html", error.status)
     if isinstance(error, MustChange):
@@ -109,11 +118,15 @@ def error_page(error: FalajError) -> Response | None:
 
 
 def _leave_part(error: FalajError) -> Response:
-    """A polled part can't show an error page; whoever is no longer signed in is led to the sign-in."""
+    """A polled part can't show an error page; whoever is no longer signed in is led to the sign-in, and where
+    nobody can be looked up the whole page comes anew, to say why.
+    """
     response = cast(Response, current_app.make_response(""))
     response.status_code = error.status
     if error.status == 401:
         response.headers["HX-Redirect"] = "/sign-in"
+    if isinstance(error, Unreadable):
+        response.headers["HX-Refresh"] = "true"
     return response
 
 
@@ -131,6 +144,16 @@ def install(site: Site) -> None:
     site.context_processor(_context)
 
 
+def troubles_now() -> list[Told]:
+    """What is wrong with the machine, looked at once a request."""
+    if "troubles" not in g:
+        g.troubles = [
+            Told(words.of_the_core(one.words[0]) % one.values, words.of_the_core(one.words[1]))
+            for one in troubles.find(site().app.home)
+        ]
+    return cast(list[Told], g.troubles)
+
+
 def _context() -> dict[str, Any]:
     """What every template has; see web/README.md."""
     identity = g.get("identity")
@@ -145,6 +168,7 @@ def _context() -> dict[str, Any]:
         "dir": direction(),
         "notice": _take_notice(),
         "version": __version__,
+        "troubles": troubles_now(),
         "secure": request.is_secure,
         "can": can,
         "plain_hint": plain_hint,
@@ -161,7 +185,11 @@ def _navigation(caller: Caller) -> list[dict[str, Any]]:
     """The way to the pages; a part that is fetched anew has none."""
     if request.headers.get("HX-Request"):
         return []
-    return navigation(caller, request.path, len(ask("alert.ls")))
+    try:
+        alerts = len(ask("alert.ls"))
+    except FalajError:  # the records can't be read; the page says so
+        alerts = 0
+    return navigation(caller, request.path, alerts)
 
 
 def _take_notice() -> Notice | None:

@@ -29,8 +29,10 @@ def status(edge: Edge) -> None:
     """Say whether everything is running."""
     found = edge.call("status")
     lost = found["roles"]["inference"]["lost"]
-    well = found["ready"] and not lost
+    well = found["ready"] and not lost and not found["troubles"]
     lines = ["All is well." if well else "Not everything is well; see: falaj doctor", ""]
+    for one in found["troubles"]:
+        lines += [one["trouble"], f"  {one['fix']}", ""]
     for name, role in found["roles"].items():
         mark = "ready" if role["ready"] else "NOT READY"
         links = role.get("addresses") or [""]
@@ -39,9 +41,12 @@ def status(edge: Edge) -> None:
         if name == "inference":
             lines.append(f"{'':<21} {_crew(role)}")
     served = found["roles"]["inference"]["serving"]
-    lines += ["", f"{plural(found['models'], 'model')}, {len(served)} answering"]
+    known = "models unknown" if found["models"] is None else plural(found["models"], "model")
+    lines += ["", f"{known}, {len(served)} answering"]
     lines += [f"  {model}:{version}" for model, version in sorted(served.items())]
     lines += [f"  {name} DOES NOT ANSWER: {why}" for name, why in sorted(lost.items())]
+    if found["alerts"]:
+        lines += ["", f"{plural(found['alerts'], 'alert')}; see: falaj alert ls"]
     edge.done(found, "\n".join(lines))
 
 

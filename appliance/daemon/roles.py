@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from appliance import config, presence
+from appliance import clock, config, presence
 from appliance.app import open_app
-from appliance.blobs import told_when_full
+from appliance.blobs import Unowned, told_when_full
 from appliance.daemon import sockets
 from appliance.daemon.crew import Crew
 from appliance.daemon.family import Family
@@ -32,12 +32,12 @@ from appliance.jobs import ledger, queue
 from appliance.jobs.groups import open_groups
 from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
-from appliance.keys import remove_unfinished
 from appliance.process import die_with_parent
 from appliance.rollout import controller
 from appliance.security import certificates
 from appliance.security.refusals import Refusals
 from appliance.security.token_use import TokenUse
+from appliance.verbs import clock_jump
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,6 @@ _RECONCILE = 2.0
 _SWEEP = 600.0
 _HOUSEKEEPING = 60.0
 _CERTIFICATE = 10.0  # an address that the network has just given out is covered this soon
-_YOUNG = 3600.0  # an upload is sealed before its job's row is there
 _PAGE_DRAIN = 10.0
 _WORK_MODULE = "appliance.work"
 
@@ -127,9 +126,9 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     local = LocalServer(app)
     threading.Thread(target=local.serve_forever, name="falaj-local", daemon=True).start()
     threading.Thread(
-        target=_write_counts,
-        args=([site.refusals, local.refusals, site.token_use],),
-        name="falaj-counts",
+        target=_look_after,
+        args=(app.home.run_dir, [site.refusals, local.refusals, site.token_use]),
+        name="falaj-looks",
         daemon=True,
     ).start()
     try:
@@ -143,15 +142,19 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
         site.token_use.flush()
 
 
-def _write_counts(counts: Sequence[Refusals | TokenUse]) -> None:
-    """Write down what was counted: refusals when their minute is over, the use of tokens."""
+def _look_after(run_dir: Path, counts: Sequence[Refusals | TokenUse]) -> None:
+    """Write down what was counted: refusals when their minute is over, the use of tokens; watch the clock."""
+    said = ""
     while True:
+        clock_jump.look(run_dir)
         time.sleep(_RECONCILE)
         for one in counts:
             try:
                 one.flush()
             except FalajError as error:
-                log.warning("counts are lost: %s", error.message)
+                if error.message != said:
+                    log.warning("counts wait: %s", error.message)
+                said = error.message
 
 
 def worker(home: Path) -> None:
@@ -196,6 +199,8 @@ def _share_of_memory(jobs: int) -> int:
 def _rounds(home: Home, jobs: queue.Queue) -> None:
     """Wake what waits (messages get lost), take back what was abandoned, sweep what nobody owns."""
     swept = tended = float("-inf")
+    unowned: Unowned = {}
+    said = ""
     while True:
         if time.monotonic() - tended > _CERTIFICATE:
             _tend_certificate(home)
@@ -206,13 +211,19 @@ def _rounds(home: Home, jobs: queue.Queue) -> None:
                 for id in ledger.queued(home.registry):
                     jobs.wake(id)
             if time.monotonic() - swept > _SWEEP:
-                sweep(home)
+                sweep(home, unowned, clock.uptime())
                 swept = time.monotonic()
         except queue.Broken as error:
             log.warning("%s; this role starts again with a new one", error)
             os.kill(os.getpid(), signal.SIGTERM)
+        except FalajError as error:
+            if error.message != said:
+                log.warning("putting things right failed, and is tried again: %s", error.message)
+            said = error.message
         except Exception:
             log.exception("putting things right failed; it is tried again")
+        else:
+            said = ""
         time.sleep(_RECONCILE)
 
 
@@ -244,15 +255,14 @@ def _tend_certificate(home: Home) -> None:
         log.exception("the certificate could not be looked after; it is tried again")
 
 
-def sweep(home: Home) -> int:
-    """Delete stored files that no row and no waiting job owns; how many. Also what was half-written.
+def sweep(home: Home, unowned: Unowned, now: float) -> int:
+    """Delete stored files that no row and no waiting job has owned for an hour; how many there were.
+
+    `unowned` remembers from one sweep to the next since when; `now` is the uptime.
 
     Under the write lock, so that nothing begins to refer to a file meanwhile; not while a job runs, whose
     files no row owns yet; and not when the registry is behind its own audit head, as after a bad restore.
     """
-    young = time.time() - _YOUNG
-    for folder in (home.path, home.path / "keys", home.path / "tls"):
-        remove_unfinished(folder, young)
     head = audit.read_head(home.path)
     with home.registry.write() as tx, told_when_full():
         jobs = ledger.unfinished(tx)
@@ -263,7 +273,7 @@ def sweep(home: Home) -> int:
             return 0
         owned = {str(row["digest"]) for row in tx.all("SELECT digest FROM blobs")}
         owned |= {str(job.payload.get("source", "")) for job in jobs}
-        return home.blobs.sweep(owned, young)
+        return home.blobs.sweep(owned, unowned, now)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def run(path: Path) -> None:
     """Start the appliance and keep it running. Raises FalajError when it can't start."""
     config.load(path)  # a wrong setting is told before anything is made
     lock = _lock(path)
+    homes.tidy(path)
     opened = homes.create(path)
     settings = opened.config
     presence.clear(opened.run_dir)  # what the run before left, if it was killed

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ import sqlcipher3
 sys.modules.setdefault("pysqlite3", sqlcipher3)  # before sqlite_utils: else it builds on the stdlib's SQLite
 from sqlite_utils import Database, Migrations  # noqa: E402
 
-from appliance.db import audit  # noqa: E402
-from appliance.errors import Corrupted, FalajError, NoSpace, Overloaded, Unavailable  # noqa: E402
+from appliance.db import audit, mishap  # noqa: E402
+from appliance.db.mishap import Mishap, Note  # noqa: E402
+from appliance.errors import Corrupted, FalajError, Overloaded  # noqa: E402
 
 Row = dict[str, Any]
 BUSY_MS = 10_000
-_NEARLY_FULL = 1 << 20
+_PROOF_BUSY_MS = 200  # nobody waits long for the state of things
+_PROOF_PAUSE = 1.0  # seconds from one proof to the next, or this many times what the last one took:
+_PROOF_SHARE = 20.0
 
 
 class Transaction:
@@ -62,10 +65,16 @@ class Transaction:
 
 
 class Store:
-    """One database file, opened once per thread."""
+    """One database file, opened once per thread. `notes`: the folder where a mishap with it is noted."""
 
     def __init__(
-        self, path: Path, key: bytes, audit_key: bytes = b"", synchronous: str = "FULL", create: bool = False
+        self,
+        path: Path,
+        key: bytes,
+        audit_key: bytes = b"",
+        synchronous: str = "FULL",
+        create: bool = False,
+        notes: Path | None = None,
     ) -> None:
         self.path = path
         self._create = create
@@ -73,23 +82,29 @@ class Store:
         self._audit_key = audit_key
         self._synchronous = synchronous
         self._local = threading.local()
+        self._note = Note(notes, path.stem)
+        self._proof = threading.Lock()
+        self._next_proof = 0.0
 
     def _database(self) -> Database:
         db: Database | None = getattr(self._local, "db", None)
         if db is None:
-            with _told_plainly(self.path):
+            with self._told_plainly():
+                self._local.passing = not os.access(self.path, os.W_OK)
                 db = self._local.db = self._open()
         return db
 
-    def _open(self) -> Database:
+    def _open(self, busy_ms: int | None = None) -> Database:
         if not self.path.exists():
             if not self._create:
+                self._note.leave(Mishap.DAMAGED)
                 raise Corrupted(f"{self.path} is missing.", "Restore it from a backup.")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlcipher3.connect(str(self.path), isolation_level=None, check_same_thread=False)
         for pragma in (
             f"key = \"x'{self._key.hex()}'\"",  # before anything that touches the file
-            f"busy_timeout = {BUSY_MS}",  # before journal_mode, which may have to wait for a lock
+            "cipher_log_level = NONE",  # several lines for each page that can't be read; we say it ourselves
+            f"busy_timeout = {busy_ms or BUSY_MS}",  # before journal_mode, which may have to wait for a lock
             "journal_mode = WAL",
             f"synchronous = {self._synchronous}",
             "foreign_keys = ON",
@@ -108,8 +123,11 @@ class Store:
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of a query."""
-        with _told_plainly(self.path):
-            return list(self._database().query(sql, list(values)))
+        with self._told_plainly():
+            rows = list(self._database().query(sql, list(values)))
+        if self._local.passing:  # see `_begun`
+            self.close()
+        return rows
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -118,9 +136,8 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that may write: commits at the end, leaves nothing behind on an error."""
-        with _told_plainly(self.path):
-            db = self._database()
-            db.conn.execute("BEGIN IMMEDIATE")
+        with self._told_plainly():
+            db = self._begun()
             try:
                 transaction = Transaction(db, self._audit_key)
                 yield transaction
@@ -133,9 +150,26 @@ class Store:
         if head is not None:
             audit.keep_head(self.path.parent, head)
 
+    def _begun(self) -> Database:
+        """This thread's connection, in a transaction.
+
+        One that was opened while nothing could be written stays read-only for good, and makes those of other
+        threads so (they share its -shm): it is never kept, and opened anew where it is still there.
+        """
+        db = self._database()
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+        except sqlcipher3.Error as error:
+            if mishap.judge(str(error), self.path) is not Mishap.SHUT:
+                raise
+            self.close()
+            db = self._database()
+            db.conn.execute("BEGIN IMMEDIATE")
+        return db
+
     def migrate(self, migrations: Migrations) -> None:
         """Apply what is missing, each migration together with its record."""
-        with _told_plainly(self.path):
+        with self._told_plainly():
             db = self._database()
             db.conn.execute("BEGIN IMMEDIATE")
             try:
@@ -145,6 +179,48 @@ class Store:
                 if db.conn.in_transaction:
                     db.conn.execute("ROLLBACK")
                 raise
+
+    def mishap(self) -> Mishap | None:
+        """What is wrong with the file, as some process has met it; None once it is proven well again."""
+        noted = self._note.read()
+        if noted is None or time.monotonic() < self._next_proof or not self._proof.acquire(blocking=False):
+            return noted
+        began = time.monotonic()
+        try:
+            if self._is_well():
+                self._note.remove()
+                return None
+            return self._note.read()
+        finally:
+            took = time.monotonic() - began
+            self._next_proof = time.monotonic() + max(_PROOF_PAUSE, _PROOF_SHARE * took)
+            self._proof.release()
+
+    def _is_well(self) -> bool:
+        """Whether a new connection can read every page and commit a real write."""
+        try:
+            with self._told_plainly(), contextlib.closing(self._open(_PROOF_BUSY_MS)) as db:
+                if db.conn.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    self._note.leave(Mishap.DAMAGED)
+                    return False
+                version = db.conn.execute("PRAGMA user_version").fetchone()[0]
+                db.conn.execute(f"PRAGMA user_version = {version}")  # writes page 1, and changes nothing
+        except FalajError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        """SQLite's errors as ours; `sqlcipher3` has an exception tree of its own."""
+        try:
+            yield
+        except sqlcipher3.Error as error:
+            found = mishap.judge(str(error), self.path)
+            if found is not None:
+                self._note.leave(found)
+            if found in (Mishap.SHUT, Mishap.DAMAGED):
+                self.close()  # see `_begun`; SQLCipher goes on to fail where it failed once
+            raise _plain(found, error, self.path) from error
 
     def schema(self) -> str:
         """The schema as SQL, tables and indexes by name."""
@@ -160,31 +236,10 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-@contextlib.contextmanager
-def _told_plainly(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours; `sqlcipher3` has an exception tree of its own."""
-    try:
-        yield
-    except sqlcipher3.Error as error:
-        raise _plain(error, path) from error
-
-
-def _plain(error: Exception, path: Path) -> FalajError:
+def _plain(found: Mishap | None, error: Exception, path: Path) -> FalajError:
+    if found is not None:
+        return mishap.told(found, path)
     text = str(error)
-    if "full" in text or ("disk I/O" in text and shutil.disk_usage(path.parent).free < _NEARLY_FULL):
-        return NoSpace("The disk is full, so nothing was saved.", "Free some space, then try again.")
-    if "disk I/O" in text:
-        return FalajError(
-            f"{path.name} could not be read or written.", "The disk may be failing: back up, check it."
-        )
     if "locked" in text or "busy" in text:
         return Overloaded(f"{path.name} is busy.", "Try again in a moment.")
-    if "not a database" in text or "malformed" in text:
-        return Corrupted(
-            f"{path.name} cannot be read.", "Restore it from a backup, or check keys/master.key."
-        )
-    if "readonly" in text or "unable to open" in text:
-        return Unavailable(
-            f"{path} cannot be opened for writing.", "Check the permissions of the data directory."
-        )
     return FalajError(f"{path.name}: {text}.", "Run: falaj doctor")

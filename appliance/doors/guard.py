@@ -20,7 +20,14 @@ from werkzeug.exceptions import NotFound
 from appliance.app import App
 from appliance.doors import access
 from appliance.doors.identify import Identity, identify
-from appliance.errors import BadInput, Conflict, FalajError, Forbidden, Unauthenticated
+from appliance.errors import (
+    BadInput,
+    Conflict,
+    FalajError,
+    Forbidden,
+    Unauthenticated,
+    Unavailable,
+)
 from appliance.registry import users
 from appliance.security import roles
 
@@ -51,6 +58,14 @@ class Guard:
     def check(self) -> None:
         """Raises FalajError when this request may not go on; else `g.identity` says who it is."""
         g.identity = None
+        try:
+            self._check()
+        except FalajError as error:
+            if error.status == FalajError.status:
+                raise Unreadable(error) from error
+            raise
+
+    def _check(self) -> None:
         self._check_host(request)
         view = current_app.view_functions.get(request.endpoint or "")
         need = access.need_of(view) if view else None
@@ -100,6 +115,13 @@ class Guard:
                     f"This appliance does not answer to the name '{host[:60]}'.",
                     "Use its address, or add the name to tls.names in falaj.toml.",
                 ) from None
+
+
+class Unreadable(Unavailable):
+    """503: who calls can't be looked up. Says what is wrong to everybody: nobody can sign in to read it."""
+
+    def __init__(self, cause: FalajError) -> None:
+        super().__init__(cause.message, cause.hint)
 
 
 class NotSetUp(Forbidden):

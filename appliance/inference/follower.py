@@ -20,7 +20,7 @@ _AGAIN = 0.5
 class Follower:
     """Calls `look(stamp)` for every new stamp of `presence.poke`, and at least every `every` seconds.
 
-    What `look` raises is logged, and tried again: a follower never gives up.
+    What `look` raises is logged, once for the same words, and tried again: a follower never gives up.
     """
 
     def __init__(self, name: str, run_dir: Path, look: Callable[[int], None], every: float) -> None:
@@ -38,16 +38,18 @@ class Follower:
         self._thread.join(timeout=seconds)
 
     def _follow(self) -> None:
-        seen, looked = -1, 0.0
+        seen, looked, said = -1, 0.0, ""
         while not self._stop.wait(_LOOK):
             now, stamp = time.monotonic(), presence.generation(self._run_dir)
             if stamp == seen and now - looked < self._every:
                 continue
             try:
                 self._look(stamp)
-                seen, looked = stamp, now
+                seen, looked, said = stamp, now, ""
             except FalajError as error:
-                log.warning("%s: %s", self._thread.name, error.message)
+                if error.message != said:
+                    log.warning("%s: %s", self._thread.name, error.message)
+                said = error.message
                 self._stop.wait(_AGAIN)
             except Exception:
                 log.exception("%s failed", self._thread.name)

@@ -124,16 +124,13 @@ def find(store: Store | Transaction, id: str) -> Job:
 
 
 def recent(store: Store, limit: int = 100) -> list[Job]:
-    """The newest jobs, newest first."""
-    return [
-        _from_row(row)
-        for row in store.all("SELECT * FROM jobs ORDER BY created_at DESC, rowid DESC LIMIT ?", (limit,))
-    ]
+    """The newest jobs, newest first: in the order in which they came, whatever the wall clock said."""
+    return [_from_row(row) for row in store.all("SELECT * FROM jobs ORDER BY rowid DESC LIMIT ?", (limit,))]
 
 
 def queued(store: Store) -> list[str]:
     """Ids of the jobs that wait, oldest first."""
-    rows = store.all("SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_at, rowid")
+    rows = store.all("SELECT id FROM jobs WHERE state = 'queued' ORDER BY rowid")
     return [str(row["id"]) for row in rows]
 
 

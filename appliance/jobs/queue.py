@@ -112,8 +112,8 @@ def empty(path: Path) -> None:
 
 
 def _raise_if_broken(error: sqlite3.Error) -> None:
-    """A busy file or a full disk passes; anything else is a file that will never work again."""
-    if not any(word in str(error) for word in ("locked", "full")):
+    """A busy file or a disk that takes nothing passes; anything else is a file that will never work again."""
+    if not any(word in str(error) for word in ("locked", "full", "readonly", "unable to open")):
         raise Broken(f"queue.db is broken ({error})") from error
 
 

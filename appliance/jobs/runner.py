@@ -25,8 +25,6 @@ from appliance.errors import (
     Conflict,
     DeadlineExceeded,
     FalajError,
-    NoSpace,
-    Overloaded,
     TooLarge,
 )
 from appliance.jobs import bounds, groups, ledger, progress
@@ -117,7 +115,7 @@ class Runner:
                 if process.returncode != 0:
                     ledger.release(self.store, job, counted=False)
                 return
-            if ledger.is_cancelled(self.store, job.id):
+            if self._is_cancelled(job):
                 return self._end(
                     job, process, Cancelled("The job was cancelled.", "Start it again when you want it.")
                 )
@@ -131,13 +129,22 @@ class Runner:
         self._settle(job, child)
 
     def _beat(self, job: Job) -> None:
-        """Extend the lease. A full disk or a long write elsewhere is no reason to end the child: it may be
-        the one that frees the space, and nobody else could write down that the lease has passed.
+        """Extend the lease. A registry that can't be written is no reason to end the child: it may be the one
+        that frees the space, and nobody else could write down that the lease has passed.
         """
         try:
             ledger.heartbeat(self.store, job, self.lease)
-        except (NoSpace, Overloaded) as error:
+        except Conflict:
+            raise
+        except FalajError as error:
             log.warning("job %s: no sign of life could be written: %s", job.id, error.message)
+
+    def _is_cancelled(self, job: Job) -> bool:
+        """Whether somebody wants it stopped; nobody can have said so where the registry can't be read."""
+        try:
+            return ledger.is_cancelled(self.store, job.id)
+        except FalajError:
+            return False
 
     def _settle(self, job: Job, child: _Child) -> None:
         """A child that ended by itself has written its row, unless it crashed."""

@@ -32,12 +32,14 @@ class Session:
 
 
 def add(tx: Transaction, session: Session) -> None:
-    """Begin a session; expired ones, and the oldest of too many, go."""
+    """Begin a session; expired ones, and the oldest of too many, go (by the order in which they began: after
+    the wall clock was set back, the newest would pass for the oldest).
+    """
     tx.execute("DELETE FROM sessions WHERE expires_at <= ?", (session.created_at,))
     tx.insert("sessions", vars(session))
     tx.execute(
         "DELETE FROM sessions WHERE user = ? AND id NOT IN"
-        " (SELECT id FROM sessions WHERE user = ? ORDER BY created_at DESC, rowid DESC LIMIT ?)",
+        " (SELECT id FROM sessions WHERE user = ? ORDER BY rowid DESC LIMIT ?)",
         (session.user, session.user, MOST),
     )
 
@@ -56,9 +58,7 @@ def find(store: Store | Transaction, id: str) -> Session:
 
 def every(store: Store | Transaction, user: str | None = None) -> list[Session]:
     """All sessions (of one user), newest first."""
-    rows = store.all(
-        "SELECT * FROM sessions WHERE user = coalesce(?, user) ORDER BY created_at DESC, rowid DESC", (user,)
-    )
+    rows = store.all("SELECT * FROM sessions WHERE user = coalesce(?, user) ORDER BY rowid DESC", (user,))
     return [Session(**row) for row in rows]
 
 

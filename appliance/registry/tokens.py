@@ -43,7 +43,7 @@ def add(tx: Transaction, token: Token) -> None:
 
 
 def every(store: Store) -> list[Token]:
-    return [_from_row(row) for row in store.all("SELECT * FROM tokens ORDER BY created_at")]
+    return [_from_row(row) for row in store.all("SELECT * FROM tokens ORDER BY rowid")]
 
 
 def find_by_digest(store: Store, digest: str) -> Token | None:

@@ -6,6 +6,7 @@ import threading
 
 from appliance import clock
 from appliance.db import Store
+from appliance.errors import FalajError
 
 
 class TokenUse:
@@ -21,12 +22,20 @@ class TokenUse:
             self._used[id] = self._used.get(id, 0) + 1
 
     def flush(self) -> None:
-        """Write down what was counted, one row a token and hour."""
+        """Write down what was counted, one row a token and hour; what can't be written is kept for later."""
         with self._lock:
             used, self._used = self._used, {}
         if not used:
             return
-        at = clock.now()
+        try:
+            self._write(used, clock.now())
+        except FalajError:
+            with self._lock:
+                for id, requests in used.items():
+                    self._used[id] = self._used.get(id, 0) + requests
+            raise
+
+    def _write(self, used: dict[str, int], at: str) -> None:
         with self._telemetry.write() as tx:
             for id, requests in used.items():
                 tx.execute(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from appliance import keys, presence
 from appliance.app import App
@@ -15,9 +16,13 @@ from appliance.home import Home
 from appliance.registry import alerts, datasets, deployments, models
 from appliance.registry.deployments import DeploymentState
 from appliance.security import certificates
+from appliance.verbs import troubles
 from appliance.verbs.call import Call
 from appliance.verbs.certificates import links, own_address
 
+_T = TypeVar("_T")
+
+_LOADING = "it is being loaded"
 _ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
 _BOUNDS = {
     "limits": "limits of their process",
@@ -26,15 +31,45 @@ _BOUNDS = {
 
 
 def status(app: App, call: Call) -> Row:
-    """Whether every role is there and ready, and what each one says."""
+    """Whether every role is there and ready, what each one says, and what is wrong. Never fails.
+
+    What the registry can't tell at the moment is null.
+    """
     roles = {name: _role(app.home, name, kind) for name, kind in _ROLES.items()}
+    counts = {
+        "datasets": _unless_unreadable(lambda: len(datasets.names(app.home.registry))),
+        "models": _unless_unreadable(lambda: len(models.names(app.home.registry))),
+        "alerts": _unless_unreadable(lambda: len(alerts.unresolved(app.home.registry))),
+    }
     return {
         "ready": all(role["ready"] for role in roles.values()),
         "roles": roles,
-        "datasets": len(datasets.names(app.home.registry)),
-        "models": len(models.names(app.home.registry)),
-        "alerts": len(alerts.unresolved(app.home.registry)),
+        **counts,
+        "troubles": _troubles(app.home, roles["inference"]["lost"]),  # after all looks at the registry
     }
+
+
+def _links(home: Home, name: str) -> list[str]:
+    return _unless_unreadable(lambda: links(home, name)) or [own_address(home, name)]
+
+
+def _troubles(home: Home, missing: dict[str, str]) -> list[Row]:
+    found = [trouble.as_json() for trouble in troubles.find(home)]
+    for version, why in sorted(missing.items()):
+        if why != _LOADING:
+            told = {
+                "trouble": f"{version} should answer and does not: {why}",
+                "fix": "Deploy another version.",
+            }
+            found.append(told)
+    return found
+
+
+def _unless_unreadable(look: Callable[[], _T]) -> _T | None:
+    try:
+        return look()
+    except (FalajError, OSError):
+        return None
 
 
 def _role(home: Home, name: str, kind: str) -> Row:
@@ -50,14 +85,14 @@ def _role(home: Home, name: str, kind: str) -> Row:
         }
         role |= {
             "address": own_address(home, name),
-            "addresses": links(home, name),
+            "addresses": _links(home, name),
             "workers": len(found),
             "serving": served,
-            "lost": lost(home, found),
+            "lost": _unless_unreadable(lambda: lost(home, found)) or {},
         }
         role |= _crew(home)
     if name == "admin":
-        role |= {"address": own_address(home, name), "addresses": links(home, name)}
+        role |= {"address": own_address(home, name), "addresses": _links(home, name)}
     return role
 
 
@@ -80,7 +115,7 @@ def lost(home: Home, workers: list[Row]) -> dict[str, str]:
             held = {told["live"] for told in body["models"].values()}
             if deployment.state is DeploymentState.LIVE and deployment.id not in held:
                 name = f"{deployment.model}:{deployment.version}"
-                found[name] = body["failed"].get(str(deployment.id), "it is being loaded")
+                found[name] = body["failed"].get(str(deployment.id), _LOADING)
     return found
 
 

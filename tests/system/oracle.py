@@ -8,7 +8,6 @@ looks. Whatever else is found, or found by halves, is a loss.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance import home as homes
 from appliance.daemon import roles
 from appliance.db import Row, audit
 from appliance.errors import DeadlineExceeded, FalajError, Overloaded, Unavailable
@@ -181,12 +181,10 @@ def _remaining(entries: list[tuple[str, str]], added: str, removed: str = "") ->
 def litter(home: Home) -> list[str]:
     """Stored files that nothing owns, or that are damaged or lost, and what was left half-written.
 
-    Everything is made old first, because the sweep of the appliance leaves young files alone.
+    Looked at as after the next start, and an hour later: until then the sweep leaves alone what nobody owns.
     """
-    long_ago = time.time() - 2 * 86_400
-    for path in [*_stored(home), *_hidden(home)]:
-        os.utime(path, (long_ago, long_ago))
-    roles.sweep(home)
+    homes.tidy(home.path)
+    roles.sweep(home, {path.name: 0.0 for path in _stored(home)}, 10_000.0)
     owned = {str(row["digest"]) for row in home.registry.all("SELECT digest FROM blobs")}
     there = {path.name for path in _stored(home)}
     damaged = [name for name in sorted(owned & there) if not home.blobs.is_intact(name)]

@@ -279,3 +279,26 @@ def test_a_right_to_left_language_turns_the_page_around(
                 assert one.look("getComputedStyle(document.querySelector('h1')).direction") == "rtl"
                 one.nothing_sticks_out()
                 assert not one.violations(), path
+
+
+def test_trouble_is_told_in_the_language_of_the_page(
+    home: Appliance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A disk with less room than is asked for: on every page, in words that can be translated."""
+    monkeypatch.setitem(home.settings, "FALAJ_DATA_MIN_FREE_MB", "1000000")
+    with served(home, monkeypatch, code="ar") as client, chromium() as started:
+        enter(client, home)
+        for path in ("/", "/now", "/models"):
+            text = client.get(path).text
+            assert f"{OPEN}The disk is almost full" in text
+            assert not Reader(text).bare, path
+        with visitor(started, str(client.base_url), tmp_path, phone=True) as one:
+            one.page.goto(f"{client.base_url}/sign-in")
+            one.type(f"{OPEN}Your name", "Maryam")
+            one.type(f"{OPEN}Password", PASSWORD)
+            one.button(f"{OPEN}Sign in{CLOSE}")
+            one.page.wait_for_url(re.compile(r"/$"))
+            for path in ("/", "/models"):
+                one.page.goto(f"{client.base_url}{path}")
+                one.sees("The disk is almost full")
+                one.see(f"trouble-arabic{path.replace('/', '-')}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -111,10 +110,22 @@ def test_a_failed_write_leaves_nothing(blobs: Blobs) -> None:
 
 def test_sweep_takes_only_what_nobody_owns_and_is_old(blobs: Blobs) -> None:
     kept, lost = blobs.put(b"kept", KEY), blobs.put(b"lost", KEY)
-    assert blobs.sweep({kept.digest}, older_than=time.time() - 60) == 0
-    assert blobs.sweep({kept.digest}, older_than=time.time() + 60) == 1
+    unowned: dict[str, float] = {}
+    assert [blobs.sweep({kept.digest}, unowned, now) for now in (10.0, 3600.0, 3611.0)] == [0, 0, 1]
+    assert unowned == {}
     assert blobs.path(kept.digest).exists()
     assert not blobs.path(lost.digest).exists()
+
+
+def test_the_sweep_does_not_believe_the_time_of_a_file(blobs: Blobs) -> None:
+    """An hour forward between two sweeps makes no file old; one that was owned meanwhile begins anew."""
+    sealed = blobs.put(b"not owned yet", KEY).digest
+    os.utime(blobs.path(sealed), (1, 1))
+    unowned: dict[str, float] = {}
+    assert blobs.sweep(set(), unowned, 10.0) == 0
+    assert blobs.sweep({sealed}, unowned, 2000.0) == 0
+    assert blobs.sweep(set(), unowned, 4000.0) == 0
+    assert blobs.path(sealed).exists()
 
 
 def test_copying_stops_at_the_limit(blobs: Blobs, tmp_path: Path) -> None:

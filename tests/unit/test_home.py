@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -30,10 +28,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 def own(home: Home, digest: str) -> None:
     with home.registry.write() as tx:
         tx.insert("blobs", {"digest": digest, "bytes": 1, "owner": "test"})
-
-
-def age(home: Home, digest: str) -> None:
-    os.utime(home.blobs.path(digest), (time.time() - 10_000,) * 2)
 
 
 def test_a_home_is_private(home: Home) -> None:
@@ -71,8 +65,7 @@ def test_the_sweep_spares_what_a_bad_restore_forgot(home: Home, tmp_path: Path) 
     for path in home.path.glob("registry.db*"):
         path.unlink()
     shutil.copy(tmp_path / "old.db", home.path / "registry.db")
-    age(home, digest)
-    assert sweep(home) == 0
+    assert sweep(home, {digest: 0.0}, 10_000.0) == 0
     assert home.blobs.path(digest).exists()
 
 
@@ -82,16 +75,15 @@ def test_the_sweep_waits_for_running_jobs_and_takes_only_garbage(home: Home) -> 
     with home.registry.write() as tx:
         first = ledger.add(tx, NewJob("ingest", "a", {"source": source}, 3, 60.0), "me")
         second = ledger.add(tx, NewJob("train", "b", {}, 3, 60.0), "me")
-    for digest in (kept, lost, source):
-        age(home, digest)
+    unowned = dict.fromkeys((kept, lost, source), 0.0)
     job = ledger.claim(home.registry, second, 20.0)
     assert job is not None
-    assert sweep(home) == 0
+    assert sweep(home, unowned, 10_000.0) == 0
     ledger.fail(home.registry, job, FalajError("x"))
-    assert sweep(home) == 1
+    assert sweep(home, unowned, 10_000.0) == 1
     assert [home.blobs.path(digest).exists() for digest in (kept, lost, source)] == [True, False, True]
     ledger.request_cancel(home.registry, first, "me")
-    assert sweep(home) == 1
+    assert sweep(home, {source: 0.0}, 10_000.0) == 1
 
 
 def test_stopping_removes_only_what_is_ours_from_the_run_folder(home: Home, tmp_path: Path) -> None:
