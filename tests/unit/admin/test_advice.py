@@ -128,6 +128,6 @@ def test_the_sentence(facts: tuple[Any, ...], kind: str, sentence: str, more: st
 
 def test_trouble_with_the_machine_comes_before_all_but_a_part_that_is_down() -> None:
     told = [("The disk is full.", "Free some."), ("x", "y")]
-    found = advise(LOST, [], [FAILED], 0, lambda verb: True, told)
+    found = advise(LOST, [], [FAILED], 0, lambda verb: True, troubles=told)
     assert (found.kind, found.sentence, found.more) == ("bad", "The disk is full.", "Free some.")
     assert advise(DOWN, [], [FAILED], 0, lambda verb: True, told).sentence.startswith("Not every part")
