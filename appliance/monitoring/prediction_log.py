@@ -51,19 +51,28 @@ class Piece:
     more in cold memory than all else that it does for telemetry.
     """
 
-    __slots__ = ("_buffer", "first", "last", "predictions", "runtime", "size")
+    __slots__ = ("_buffer", "_packed", "first", "last", "predictions", "runtime", "size")
 
     def __init__(self, runtime: str, room: int = ROOM) -> None:
         self.runtime = runtime
         self._buffer = bytearray(room)
+        self._packed = b""
         self.size = 0
         self.first = "g"  # behind every hexadecimal id
         self.last = ""
         self.predictions = 0
 
+    def pack(self) -> bytes:
+        """What goes to the disk; from then on nothing fits in any more, and only that is held."""
+        if not self._packed:
+            self._packed = zlib.compress(memoryview(self._buffer)[: self.size], 1)
+            self._buffer = bytearray()
+        return self._packed
+
     @property
-    def content(self) -> memoryview:
-        return memoryview(self._buffer)[: self.size]
+    def held(self) -> int:
+        """Bytes of memory."""
+        return len(self._buffer) + len(self._packed)
 
     def add(self, request_id: str, rows: int, token: str, request: bytes, reply: bytes) -> bool:
         """Put one prediction behind the others, if it fits; a body longer than LONGEST is left out."""
@@ -90,7 +99,7 @@ class Piece:
 def add(tx: Transaction, model: str, version: int, piece: Piece) -> None:
     """Keep a piece."""
     told = (piece.first, piece.last, piece.predictions)
-    _insert(tx, model, version, piece.runtime, told, zlib.compress(piece.content, 1))
+    _insert(tx, model, version, piece.runtime, told, piece.pack())
 
 
 def find(store: Store, request_id: str) -> Logged:

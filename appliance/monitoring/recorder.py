@@ -69,6 +69,14 @@ class Gathered:
             self.counted = Counted(reference)
         return self.counted
 
+    def settle(self) -> None:
+        """Do the work that was put off: count the rows, compress the predictions."""
+        if self.counted is not None:
+            self.counted.settle()
+            self.meter.rows = self.counted.rows
+        for piece in self.pieces:
+            piece.pack()
+
     def log(self, runtime: str, *prediction: Any) -> None:
         """Put a prediction behind the others of its runtime."""
         pieces = self.pieces
@@ -130,7 +138,7 @@ class Recorder:
             return
         try:
             self._write(taken)
-            self.trouble = ""
+            self._all_is_well()
         except FalajError as error:
             if error.message != self.trouble:
                 log.warning("telemetry can't be written, and is kept in memory: %s", error.message)
@@ -141,17 +149,22 @@ class Recorder:
                     taken.setdefault(served, Gathered()).merge(gathered)
             self.lost += _forget(taken)
 
+    def _all_is_well(self) -> None:
+        if self.trouble:
+            log.info("telemetry is written again; %d kept predictions did not fit in memory", self.lost)
+        self.trouble, self.lost = "", 0
+
     def exposition(self, in_flight: int) -> str:
         """All requests of this appliance so far as Prometheus text; blocking. Raises FalajError."""
         self.flush()
         return prometheus.requests(traffic.totals(self._telemetry), in_flight)
 
     def _write(self, taken: dict[Served, Gathered]) -> None:
+        for gathered in taken.values():
+            gathered.settle()  # before the database is locked
         with self._telemetry.write() as tx:
             for (model, version), gathered in taken.items():
                 if (counted := gathered.counted) is not None:
-                    counted.settle()
-                    gathered.meter.rows = counted.rows
                     windows.add(tx, model, version, counted.rows, counted.features, counted.score)
                 traffic.add(tx, model, version, gathered.meter, self._now())
                 for piece in gathered.pieces:
@@ -168,10 +181,10 @@ class Recorder:
 def _forget(kept: dict[Served, Gathered]) -> int:
     """Drop the oldest predictions of each version until all fit in memory; how many went."""
     gone = 0
-    held = sum(piece.size for gathered in kept.values() for piece in gathered.pieces)
+    held = sum(piece.held for gathered in kept.values() for piece in gathered.pieces)
     for gathered in kept.values():
         while gathered.pieces and held > MOST_LOGGED:
             oldest = gathered.pieces.pop(0)
-            held -= oldest.size
+            held -= oldest.held
             gone += oldest.predictions
     return gone
