@@ -1,21 +1,18 @@
-"""Verbs on what happens to models in use: traffic, drift, kept predictions, metrics."""
+"""Verbs on what happens to models in use: traffic, drift, kept predictions."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from typing import Any
 
-from appliance import presence
 from appliance.app import App
 from appliance.clock import stamp_of
 from appliance.db import Row
-from appliance.jobs import ledger
-from appliance.monitoring import prediction_log, prometheus, standing, traffic, windows
+from appliance.monitoring import prediction_log, standing, traffic, windows
 from appliance.monitoring.prediction_log import Logged
 from appliance.monitoring.traffic import DAY, HOUR, MINUTE
-from appliance.registry import alerts, deployments, models
+from appliance.registry import models
 from appliance.registry.names import parse_reference
 from appliance.verbs.call import Call
 
@@ -62,53 +59,6 @@ def predictions(app: App, call: Call) -> list[Row]:
 def prediction(app: App, call: Call) -> Row:
     """One kept prediction: what was asked, what was said, by which version, for which token."""
     return _logged(prediction_log.find(app.home.telemetry, call.text("request_id")))
-
-
-def metrics(app: App, call: Call) -> Row:
-    """Everything that is counted, as Prometheus text."""
-    home = app.home
-    text = prometheus.requests(traffic.totals(home.telemetry))
-    scores: list[prometheus.Sample] = []
-    for one in deployments.serving(home.registry):
-        last = windows.last(home.telemetry, one.model, one.version)
-        for feature in (last.finding or {}).get("features", ()) if last else ():
-            scores.append(({"model": one.model, "feature": feature["name"]}, feature["score"]))
-    open_alerts: dict[tuple[str, str], int] = {}
-    for alert in alerts.unresolved(home.registry):
-        open_alerts[alert.model, alert.rule] = open_alerts.get((alert.model, alert.rule), 0) + 1
-    states = {"queued": 0, "running": 0}
-    for job in ledger.unfinished(home.registry):
-        states[job.state.value] += 1
-    roles = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
-    gauges: list[tuple[str, str, list[prometheus.Sample]]] = [
-        (
-            "falaj_drift_score",
-            "Change of a feature in the last window, as population stability index.",
-            scores,
-        ),
-        (
-            "falaj_alerts",
-            "Alerts that are not resolved.",
-            [({"model": model, "rule": rule}, count) for (model, rule), count in sorted(open_alerts.items())],
-        ),
-        ("falaj_jobs", "Jobs that wait or run.", [({"state": state}, n) for state, n in states.items()]),
-        (
-            "falaj_processes",
-            "Living processes by role.",
-            [({"role": name}, len(presence.present(home.run_dir, kind))) for name, kind in roles.items()],
-        ),
-        (
-            "falaj_disk_free_bytes",
-            "Free space where the data are kept.",
-            [({}, shutil.disk_usage(home.path).free)],
-        ),
-        (
-            "falaj_kept_predictions_bytes",
-            "Disk space of kept predictions.",
-            [({}, prediction_log.size(home.telemetry)["bytes"])],
-        ),
-    ]
-    return {"text": text + "".join(prometheus.gauge(*one) for one in gauges)}
 
 
 def _model(app: App, call: Call) -> str:
