@@ -215,8 +215,9 @@ def _check_roles(home: Home) -> Check:
         return Check(
             "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
         )
-    bound = [_BOUNDS[body["bounds"]] for body in presence.present(home.run_dir, "worker")]
-    return Check("roles", True, f"inference, admin and worker are running; jobs are bound by {bound[0]}")
+    bound = {_BOUNDS[body["bounds"]] for body in presence.present(home.run_dir, "worker")}
+    told = "".join(f"; jobs are bound by {one}" for one in bound)
+    return Check("roles", True, f"inference, admin and worker are running{told}")
 
 
 def _check_deployed(home: Home) -> Check:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -211,3 +213,26 @@ def test_leaving_roughly_would_be_noticed(
 def ready(appliance: Appliance) -> list[Any]:
     pids = crew(appliance)["pids"]
     return [one for one in processes.of_role(appliance, "inference-worker") if one.pid in pids]
+
+
+def test_every_thread_of_a_training_is_idle(elastic: Appliance) -> None:
+    """Also those that numeric libraries start when they are loaded, and those of the trees."""
+    call = {"model": "trees", "dataset": "line", "target": "y", "algorithm": "lightgbm", "keep": ["x"]}
+    job = str(Client(elastic.home).call("train", **call)["job"])
+    seen: dict[int, int] = {}
+    while processes.show(elastic, job)["state"] in ("queued", "running"):
+        for child in processes.of_job(elastic, job):
+            for thread in tasks(child.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    seen[thread] = os.sched_getscheduler(thread)
+    assert processes.show(elastic, job)["state"] == "succeeded"
+    assert len(seen) > 3
+    assert set(seen.values()) == {os.SCHED_IDLE}
+    workers = [one for role in processes.ROLES for one in processes.of_role(elastic, role)]
+    assert {os.sched_getscheduler(one.pid) for one in workers} == {os.SCHED_OTHER}
+
+
+def tasks(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(one.name) for one in Path(f"/proc/{pid}/task").iterdir()]
+    return []
