@@ -173,7 +173,9 @@ def test_the_judge_sees_what_is_lost_when_nothing_is_put_right(storm: Storms) ->
         found |= {loss.split()[0] for loss in raging.losses() if loss.endswith("for ever")}
 
 
-def test_it_is_killed_while_it_makes_its_home(new_appliance: Callable[..., Appliance], tmp_path: Path) -> None:
+def test_it_is_killed_while_it_makes_its_home(
+    new_appliance: Callable[..., Appliance], tmp_path: Path
+) -> None:
     """Whatever of a home is there, the next start completes it."""
     appliance = new_appliance(tmp_path / "home")
     for number in range(15):
