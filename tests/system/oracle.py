@@ -23,6 +23,7 @@ from appliance.home import Home
 from appliance.jobs import ledger
 from appliance.process import lives
 
+Entry = tuple[str, str, Row]  # of the audit chain: action, subject, detail
 Thing = tuple[str, str]  # its kind and its name; every name is used once
 ABSENT, THERE, REVOKED, PENDING = "absent", "there", "revoked", "pending"
 SUCCEEDED, CANCELLED = "succeeded", "cancelled"
@@ -121,31 +122,31 @@ def pending(home: Home) -> list[str]:
 
 def halves(home: Home) -> list[str]:
     """What is there only in part: rows without those they belong to, and an audit chain that tells else."""
-    rows = home.registry.all
-    entries = [
-        (row["action"], row["subject"]) for row in rows("SELECT action, subject FROM audit ORDER BY seq")
-    ]
-    datasets, versions = rows("SELECT * FROM datasets"), rows("SELECT * FROM versions")
-    tokens, runs = rows("SELECT * FROM tokens"), rows("SELECT * FROM runs")
-    jobs = rows("SELECT * FROM jobs")
+    with home.registry.write() as tx:  # jobs go on; this is one moment
+        rows, chain = tx.all, tx.all("SELECT * FROM audit ORDER BY seq")
+        datasets, versions = rows("SELECT * FROM datasets"), rows("SELECT * FROM versions")
+        tokens, runs = rows("SELECT * FROM tokens"), rows("SELECT * FROM runs")
+        jobs, rollouts = rows("SELECT * FROM jobs"), rows("SELECT * FROM deployments")
+        head = audit.read_head(home.path)
+    told = [(entry["action"], entry["subject"], json.loads(entry["detail"])) for entry in chain]
     done = [job for job in jobs if job["state"] == SUCCEEDED]
-    made = {subject for action, subject in entries if action in ("dataset.add", "model.register")}
+    made = {subject for action, subject, _ in told if action in ("dataset.add", "model.register")}
+    known = {row["id"] for row in rollouts}
+    ever = {row["id"] for row in rollouts if row["state"] in ("live", "retired")}
+    failed = {row["id"] for row in rollouts if row["state"] == "failed"}
     equal = {
-        "dataset": (
-            _named("dataset", "name", datasets),
-            _remaining(entries, "dataset.add", "dataset.remove"),
-        ),
-        "version": (
-            _named("model", "model", versions),
-            _remaining(entries, "model.register", "model.remove"),
-        ),
+        "dataset": (_named("dataset", "name", datasets), _left(told, "dataset.add", "dataset.remove")),
+        "version": (_named("model", "model", versions), _left(told, "model.register", "model.remove")),
         "run": ({row["id"] for row in runs}, {row["run"] for row in versions}),
-        "job": ({f"job:{row['id']}" for row in jobs}, _remaining(entries, "job.add")),
-        "token": ({f"token:{row['id']}" for row in tokens}, _remaining(entries, "token.create")),
+        "job": ({f"job:{row['id']}" for row in jobs}, _left(told, "job.add")),
+        "token": ({f"token:{row['id']}" for row in tokens}, _left(told, "token.create")),
         "revoked token": (
             {f"token:{row['id']}" for row in tokens if row["revoked_at"]},
-            _remaining(entries, "token.revoke"),
+            _left(told, "token.revoke"),
         ),
+        "roll-out": (known, _rollouts(told, "deployment.begin") & known),
+        "switched roll-out": (ever, _rollouts(told, "deployment.switch") & known),
+        "failed roll-out": (failed, _rollouts(told, "deployment.fail") & known),
     }
     within = {
         "result": ({_result(json.loads(job["result"])) for job in done}, made),
@@ -153,9 +154,8 @@ def halves(home: Home) -> list[str]:
     }
     found = [f"half a {kind}: {sorted(one ^ other)}" for kind, (one, other) in equal.items() if one != other]
     found += [f"half a {kind}: {sorted(one - other)}" for kind, (one, other) in within.items() if one - other]
-    head = audit.read_head(home.path)
-    chain = audit.verify(home.keys.key("audit"), rows("SELECT * FROM audit ORDER BY seq"), head)
-    return found if chain.ok else [*found, f"the audit chain: {chain.why}"]
+    verdict = audit.verify(home.keys.key("audit"), chain, head)
+    return found if verdict.ok else [*found, f"the audit chain: {verdict.why}"]
 
 
 def _named(kind: str, column: str, rows: list[Row]) -> set[str]:
@@ -167,15 +167,19 @@ def _result(result: Row) -> str:
     return f"{kind}:{result[kind]}:{result['version']}"
 
 
-def _remaining(entries: list[tuple[str, str]], added: str, removed: str = "") -> set[str]:
+def _left(told: list[Entry], added: str, removed: str = "") -> set[str]:
     """The subjects that were added and not removed since."""
     there: set[str] = set()
-    for action, subject in entries:
+    for action, subject, _ in told:
         if action == added:
             there.add(subject)
         if action == removed:
             there.discard(subject)
     return there
+
+
+def _rollouts(told: list[Entry], action: str) -> set[int]:
+    return {detail["deployment"] for done, _, detail in told if done == action}
 
 
 def litter(home: Home) -> list[str]:
