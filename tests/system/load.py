@@ -49,13 +49,13 @@ class Load:
             opened = time.monotonic()
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             own = writer.get_extra_info("sockname")[1]
-            failure = ""
-            while not self.stopping and not failure:
+            failure, last = "", False
+            while not (self.stopping or failure or last):
                 begun = time.monotonic()
                 version, values = 0, ()
                 try:
                     writer.write(request)
-                    version, values = await _answer(reader)
+                    version, values, last = await _answer(reader)
                 except (OSError, EOFError, ValueError) as error:
                     failure = repr(error)
                 self.done.append(Request(own, opened, begun, time.monotonic(), version, values, failure))
@@ -69,15 +69,16 @@ class Load:
         self.stopping = self.stopping or not sys.stdin.read(1)
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, tuple[float, ...]]:
-    """(version, values); ValueError for anything but 200."""
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, tuple[float, ...], bool]:
+    """(version, values, whether it is the connection's last); ValueError for anything but 200."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = _LENGTH.search(head)
     body = await reader.readexactly(int(found[1]) if found else 0)
     if not head.startswith(b"HTTP/1.1 200"):
         raise ValueError(head[:40] + body[:400])
     told = json.loads(body)
-    return told["version"], tuple({one["value"] for one in told["predictions"]})
+    values = tuple({one["value"] for one in told["predictions"]})
+    return told["version"], values, b"connection: close" in head.lower()
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def test_one_gigabyte_in_under_one_gigabyte(new_appliance: Callable[..., Applian
     with Watch(appliance.process.pid) as watch:
         added = appliance.json("dataset", "add", "large", str(tmp_path / "large.csv"))
     assert (added["rows"], added["columns"]) == (rows, 6)
-    assert any("appliance.work" in name for name in watch.peaks), watch.peaks
+    assert any("appliance.jobs.bounds" in name for name in watch.peaks), watch.peaks
     print("peak memory:", {name: f"{peak >> 20} MiB" for name, peak in watch.peaks.items()})
     assert max(watch.peaks.values()) < GIGABYTE, watch.peaks
     kinds = {
