@@ -20,7 +20,7 @@ from appliance.data.types import Kind
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float32]
-_AT_ONCE = 1 << 20  # comparisons made in one piece: bounds the memory that a large batch takes
+_AT_ONCE = 1 << 22  # comparisons made in one piece: bounds the memory that a large batch takes
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What one inference worker counts and writes down, without the request path feeling it.
 
 A request costs a few integers and some bytes put aside, after its reply has gone out. A thread of its own
-takes what has gathered, twice a second, counts the rows into the reference bins (numpy does that without
+takes what has gathered, every two seconds, counts the rows into the reference bins (numpy does that without
 the interpreter's lock) and adds all of it to telemetry in one transaction. What can't be written (a full
 disk) is kept: counts are sums and take no more room, and of the predictions the newest that fit.
 """
@@ -24,7 +24,7 @@ from appliance.monitoring.traffic import Meter
 
 log = logging.getLogger(__name__)
 
-EVERY = 0.5  # seconds between two flushes
+EVERY = 2.0  # seconds between two flushes; each makes some requests wait, so not oftener
 MOST_LOGGED = 16 << 20  # bytes of predictions kept in memory while they can't be written
 
 Served = tuple[str, int]  # model and version
