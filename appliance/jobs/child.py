@@ -42,8 +42,6 @@ class Attempt:
         taken back meanwhile.
         """
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with contextlib.suppress(OSError):  # idle and starved, it would keep everybody from writing
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         with self.store.write() as tx:
             yield tx
             ledger.succeed(tx, self.job, result)
