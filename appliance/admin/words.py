@@ -120,7 +120,6 @@ def deed(action: str, subject: str = "") -> str:
         "alert.acknowledge": _("knows of an alert"),
         "alert.open": _("an alert was opened"),
         "alert.resolve": _("resolved an alert"),
-        "alert.update": _("an alert found more"),
         "appliance.create": _("the appliance was made"),
         "access.refused": _("was refused"),
         "audit.export": _("took the records out"),

@@ -68,8 +68,13 @@ class Crew:
             self._add()
         elif wanted < len(crew):
             self._change("less load", wanted)
-            self._family.leave(_last(crew), self._leave_seconds)
+            self._family.leave(self._leaver(crew), self._leave_seconds)
         self._tell(wanted, busy)
+
+    def _leaver(self, crew: Sequence[Child]) -> Child:
+        """Who leaves: one that does not answer just now, else the youngest."""
+        idle = (child for child in crew if child.process is None or child.process.pid not in self._there)
+        return next(idle, crew[-1])
 
     def close(self) -> None:
         presence.leave(self._run_dir, "inference")
@@ -127,8 +132,3 @@ class Crew:
             presence.announce(self._run_dir, "inference", body)
         except OSError as error:
             log.warning("how many workers there are could not be told: %s", error)
-
-
-def _last(crew: Sequence[Child]) -> Child:
-    """Who leaves: one that does not run just now, else the youngest."""
-    return next((child for child in crew if child.process is None), crew[-1])

@@ -237,7 +237,7 @@ def _watch(home: Home) -> None:
             watch.look()
             if time.monotonic() - kept > _HOUSEKEEPING:
                 kept = time.monotonic()
-                housekeeping(home)
+                housekeeping(home, clock_moved=bool(clock_jump.look(home.run_dir).by))
         except FalajError as error:
             log.warning("models in use could not be watched: %s", error.message)
         except Exception:

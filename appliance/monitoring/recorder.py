@@ -139,15 +139,16 @@ class Recorder:
         try:
             self._write(taken)
             self._all_is_well()
-        except FalajError as error:
-            if error.message != self.trouble:
-                log.warning("telemetry can't be written, and is kept in memory: %s", error.message)
-            self.trouble = error.message
+        except Exception as error:  # whatever it is: what was counted must not be lost for it
+            told = error.message if isinstance(error, FalajError) else repr(error)
+            if told != self.trouble:
+                log.warning("telemetry can't be written, and is kept in memory: %s", told)
+            self.trouble = told
             with self._lock:
                 newer, self._gathered = self._gathered, taken
                 for served, gathered in newer.items():
                     taken.setdefault(served, Gathered()).merge(gathered)
-            self.lost += _forget(taken)
+                self.lost += _forget(taken)
 
     def _all_is_well(self) -> None:
         if self.trouble:

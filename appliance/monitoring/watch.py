@@ -24,6 +24,7 @@ from appliance.registry.deployments import DeploymentState
 log = logging.getLogger(__name__)
 
 CALM_WINDOWS = 2  # windows in a row without a finding after which an alert is resolved
+_WHOLE = 2  # hours for which every judged window is kept; then one an hour, and what had drifted
 _IDLE = 60.0  # seconds after which the last rows of a version that went out of use have arrived
 
 
@@ -50,6 +51,8 @@ class Watch:
                     self._give_up(window)
             except FalajError as error:
                 log.warning("%s:%d can't be watched: %s", window.model, window.version, error.message)
+            except Exception:  # one odd window must not keep the others from being judged
+                log.exception("%s:%d can't be watched", window.model, window.version)
         for alert in alerts.unresolved(self._home.registry):
             if alert.model not in live:
                 with self._home.registry.write() as tx:
@@ -94,14 +97,20 @@ class Watch:
         return kept
 
 
-def housekeeping(home: Home) -> None:
-    """Keep telemetry within its bounds: old and too much goes, small pieces are put together."""
+def housekeeping(home: Home, clock_moved: bool = False) -> None:
+    """Keep telemetry within its bounds: old and too much goes, small pieces are put together.
+
+    While the wall clock has been moved nothing is taken for old: it may be wrong by a year.
+    """
     now, settings = time.time(), home.config.telemetry
-    day_ago = clock.stamp_of(now - traffic.DAY)
+    most = settings.log_mb << 20
     with home.telemetry.write() as tx:
+        if clock_moved:
+            prediction_log.prune(tx, 0.0, 0.0, most)
+            return
         traffic.thin(tx, now)
-        windows.thin(tx, day_ago)
-        prediction_log.prune(tx, now, settings.log_days, settings.log_mb << 20)
+        windows.thin(tx, clock.stamp_of(now - _WHOLE * traffic.HOUR))
+        prediction_log.prune(tx, now, settings.log_days, most)
         prediction_log.merge(tx, now)
 
 

@@ -48,6 +48,9 @@ class Window:
 def add(tx: Transaction, model: str, version: int, rows: int, features: Counts, score: Counts) -> None:
     """Add counts to the open window of a version; open one where there is none."""
     now, old = clock.now(), open_of(tx, model, version)
+    if old is not None and (len(old.features), len(old.score)) != (len(features), len(score)):
+        close(tx, old, Verdict.UNDECIDED, NOTHING_FOUND)  # of another reference, as after an odd restore
+        old = None
     if old is None:
         tx.insert(
             "windows",

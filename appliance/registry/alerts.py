@@ -98,9 +98,6 @@ def fire(
         "UPDATE alerts SET version = ?, features = ?, detail = ?, updated_at = ?, quiet = 0 WHERE id = ?",
         (version, dumps(features), dumps(detail), now, found.id),
     )
-    if set(features) != set(found.features):
-        detail = {"alert": found.id, "rule": rule, "features": features}
-        tx.audit("system", "alert.update", f"model:{model}", detail)
     return None
 
 

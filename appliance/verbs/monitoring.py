@@ -18,6 +18,7 @@ from appliance.verbs.call import Call
 
 _POINTS = 120  # about so many points of time are given
 _STEPS = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
+_MARGIN = 200  # levels that whoever renders a document may be deeper in its own calls
 _MOST_HOURS = 24.0 * traffic.KEPT_DAYS
 
 
@@ -88,5 +89,18 @@ def _logged(one: Logged) -> Row:
 
 
 def _document(content: bytes) -> Any:
-    """JSON as it was sent; None where it was too long to be kept. Python reads NaN, which clients send."""
-    return json.loads(content, parse_constant=lambda word: None) if content else None
+    """JSON as it was sent; None where it was too long to be kept, text where it is too deep to be shown.
+
+    Python reads NaN, which clients send.
+    """
+    if not content:
+        return None
+    try:
+        document = json.loads(content, parse_constant=lambda word: None)
+        deeper = document
+        for _ in range(_MARGIN):
+            deeper = [deeper]
+        json.dumps(deeper)
+    except (ValueError, RecursionError):
+        return content.decode(errors="replace")
+    return document

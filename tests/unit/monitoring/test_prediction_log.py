@@ -9,6 +9,7 @@ from appliance.errors import NotFound
 from appliance.inference import wire
 from appliance.monitoring import prediction_log
 from appliance.monitoring.prediction_log import LONGEST, Logged, Piece
+from appliance.verbs.monitoring import _document
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -53,6 +54,15 @@ def test_long_bodies_are_left_out_and_the_rest_is_kept(store: Store) -> None:
     found = prediction_log.find(store, id_at(NOW))
     assert (found.request, found.rows) == (b"", 3)
     assert found.at == "2027-01-15T08:00:00.000Z"
+
+
+def test_a_request_too_deep_to_be_shown_is_text() -> None:
+    """One caller must not be able to break the page for everybody."""
+    assert _document(b'{"a": NaN}') == {"a": None}
+    deep = b"[" * 900 + b"]" * 900
+    assert _document(deep) == deep.decode()
+    assert _document(b"[" * 5000 + b"]" * 5000) == "[" * 5000 + "]" * 5000
+    assert _document(b"") is None
 
 
 def test_the_old_goes(store: Store) -> None:

@@ -215,6 +215,24 @@ def test_history_is_thinned_and_alarms_stay_in_it(made: Home) -> None:
     assert [one.verdict.value for one in history if one.verdict] == ["stable", "stable", "drifted"]
 
 
+def test_a_moved_clock_makes_nothing_old(made: Home) -> None:
+    ask(made, 500, USUAL)
+    Watch(made).look()
+    age(made, days=500)  # as seen by a clock that is so far ahead
+    housekeeping(made, clock_moved=True)
+    assert len(windows.history(made.telemetry, "m", 100)) == 1
+
+
+def test_a_window_of_another_reference_is_not_added_to(made: Home) -> None:
+    """As after databases were restored from different backups."""
+    ask(made, 10, USUAL)
+    with made.telemetry.write() as tx:
+        windows.add(tx, "m", 1, 3, np.zeros(4, np.int64), np.zeros(2, np.int64))
+    window = windows.open_of(made.telemetry, "m", 1)
+    assert window is not None
+    assert (window.rows, len(window.features)) == (3, 4)
+
+
 def age(made: Home, days: float) -> None:
     """Make every window older."""
 
