@@ -153,8 +153,8 @@ def test_workers_come_with_the_load_and_leave_without_it(elastic: Appliance, see
     assert (found["workers"], found["floor"], found["ceiling"]) == (1, 1, 3)
     with closing(elastic.set_up()) as mona, Trickle(elastic.port, seed.token).going() as trickle:
         with load(elastic, seed):
-            processes.until(lambda: crew(elastic)["workers"] >= 2, 60)
-            processes.until(lambda: has_shared(elastic), 60)
+            processes.until(lambda: crew(elastic)["workers"] >= 2, 180)
+            processes.until(lambda: has_shared(elastic), 180)
             text = elastic.falaj("status").stdout
             assert "(1 to 3)" in text
             assert "% busy" in text
@@ -165,7 +165,7 @@ def test_workers_come_with_the_load_and_leave_without_it(elastic: Appliance, see
             short = elastic.token("line")
             assert elastic.ask("/predict/line", ROW, short).status == 200
         processes.until(lambda: workers(elastic) == 1, 120)
-        processes.until(lambda: mona.get("/").text.count("one worker of at most 3") == 1)
+        processes.until(lambda: mona.get("/").text.count("one worker of at most 3") == 1, 60)
         assert elastic.ask("/predict/line", ROW, seed.token).status == 200
     assert trickle.wrong == []
     assert trickle.asked > 1000
@@ -185,7 +185,7 @@ def has_shared(appliance: Appliance) -> bool:
 def test_a_crash_is_no_wish(elastic: Appliance, seed: Seed) -> None:
     """A worker that is killed comes back; nobody takes its end for one too many."""
     with load(elastic, seed):
-        processes.until(lambda: crew(elastic)["workers"] >= 2, 60)
+        processes.until(lambda: crew(elastic)["workers"] >= 2, 180)
     (first, *_) = processes.of_role(elastic, "inference-worker")
     first.kill()
     processes.until(lambda: processes.gone([first]) and workers(elastic) >= 1)
