@@ -6,9 +6,8 @@ not document: granian is pinned, and tests/unit/inference/test_rsgi.py watches t
 
 A certificate that is replaced on the disk is taken up without a dropped request: a second worker with the
 new one joins on the same socket, and the first leaves. A process leaves in the same way when there is less
-to do. A leaving worker gets no new connections, and each of
-its answers closes the connection that it goes to, so that no client is just then sending its next request
-when the worker ends.
+to do. A leaving worker gets no new connections, and each of its answers closes the connection that it goes
+to, so that no client is just then sending its next request when the worker ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Windows: the live rows of a version as counts in its reference bins, until there are enough to judge.
 
 Workers add to the one open window of a version; the job worker closes and judges it (`watch`). Closed ones
-are history: those of a day ago are put together by the hour.
+are history, of which after two hours one an hour is kept, and what had drifted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from appliance.db import Row, Store, Transaction
 from appliance.db.store import dumps
 
 NOTHING_FOUND: Row = {"verdict": "undecided", "calibrated": False, "features": [], "answers": []}
-KEPT = 5000  # closed windows of a model; by the hour that is over half a year
+KEPT = 5000  # most closed windows of a model
 
 
 class Verdict(StrEnum):

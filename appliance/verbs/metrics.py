@@ -16,8 +16,7 @@ from appliance.monitoring.prometheus import Sample, gauge
 from appliance.registry import alerts, deployments
 from appliance.registry.deployments import DeploymentState
 from appliance.verbs.call import Call
-
-_ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+from appliance.verbs.system import ROLES
 
 
 def metrics(app: App, call: Call) -> Row:
@@ -58,4 +57,4 @@ def _jobs(home: Home) -> list[Sample]:
 
 
 def _processes(home: Home) -> list[Sample]:
-    return [({"role": name}, len(presence.present(home.run_dir, kind))) for name, kind in _ROLES.items()]
+    return [({"role": name}, len(presence.present(home.run_dir, kind))) for name, kind in ROLES.items()]

@@ -23,7 +23,7 @@ from appliance.verbs.certificates import links, own_address
 _T = TypeVar("_T")
 
 _LOADING = "it is being loaded"
-_ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
+ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
 _BOUNDS = {
     "limits": "limits of their process",
     "groups": "limits of their process and a control group",
@@ -35,7 +35,7 @@ def status(app: App, call: Call) -> Row:
 
     What the registry can't tell at the moment is null.
     """
-    roles = {name: _role(app.home, name, kind) for name, kind in _ROLES.items()}
+    roles = {name: _role(app.home, name, kind) for name, kind in ROLES.items()}
     counts = {
         "datasets": _unless_unreadable(lambda: len(datasets.names(app.home.registry))),
         "models": _unless_unreadable(lambda: len(models.names(app.home.registry))),
@@ -210,7 +210,7 @@ def _check_certificate(home: Home) -> Check:
 
 
 def _check_roles(home: Home) -> Check:
-    missing = [name for name, kind in _ROLES.items() if not presence.present(home.run_dir, kind)]
+    missing = [name for name, kind in ROLES.items() if not presence.present(home.run_dir, kind)]
     if missing:
         return Check(
             "roles", False, f"not running: {', '.join(missing)}", "Start the appliance with: falaj run"
