@@ -22,6 +22,7 @@ from appliance.errors import BadInput, FalajError
 
 SYSTEM_HOME = Path("/var/lib/falaj")
 SYSTEM_CONFIG = Path("/etc/falaj/falaj.toml")
+SYSTEM_RUN_DIR = Path("/run/falaj")
 
 
 def _setting(default: Any, help: str, low: float = 0, high: float = 1e9) -> Any:
@@ -155,8 +156,15 @@ class Config:
     @property
     def run_dir(self) -> Path:
         """Sockets, heartbeats and progress: a folder of this home alone, on tmpfs or in FALAJ_RUN_DIR."""
+        if self.home == SYSTEM_HOME and "FALAJ_RUN_DIR" not in os.environ:
+            return SYSTEM_RUN_DIR  # made by systemd-tmpfiles
         digest = hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:12]
         return Path(os.environ.get("FALAJ_RUN_DIR", "/dev/shm")) / f"falaj-{digest}"
+
+    @property
+    def egress_dir(self) -> Path:
+        """Where the egress role is asked: beside the run folder, since that role may not look into it."""
+        return self.run_dir.with_name(f"{self.run_dir.name}-egress")
 
     @property
     def inference_workers(self) -> int:

@@ -18,6 +18,7 @@ from appliance.verbs import (
     certificates,
     datasets,
     deployments,
+    doctor,
     jobs,
     metrics,
     models,
@@ -34,7 +35,7 @@ Verb = Callable[[App, Call], Any]
 
 VERBS: dict[str, Verb] = {
     "status": system.status,
-    "doctor": system.doctor,
+    "doctor": doctor.doctor,
     "dataset.add": datasets.add,
     "dataset.ls": datasets.ls,
     "dataset.show": datasets.show,
