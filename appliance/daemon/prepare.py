@@ -1,0 +1,102 @@
+"""What is done once before any role starts: the home is made and brought up to date, keys to it are at hand.
+
+`falaj run` does it in its own process, under systemd a unit of its own does. Nothing of the appliance may be
+running: a lock on the home, which every role shares while it runs, sees to that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance import addresses, config, presence
+from appliance import home as homes
+from appliance.errors import Conflict, FalajError
+from appliance.home import Home
+from appliance.registry import users
+from appliance.security import certificates, setup_code
+from appliance.security.local_token import make_local_token
+from appliance.verbs.certificates import page_address
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Have the home to oneself, for as long as the block runs. Raises Conflict when an appliance runs."""
+    homes.make_folder(path)
+    with _lock(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def among_others(path: Path) -> Iterator[None]:
+    """Be one of the roles that run from the home, started each by itself.
+
+    Raises Conflict while somebody has it to himself; children of such a one don't come here.
+    """
+    with _lock(path, fcntl.LOCK_SH):
+        yield
+
+
+def once(path: Path) -> None:
+    """Make everything ready and end: the roles are started by somebody else."""
+    settings = config.load(path)
+    listening = [*addresses.hosts(settings.inference.host), *addresses.hosts(settings.admin.host)]
+    with alone(path):
+        make_ready(path, tls_needed=not all(map(addresses.is_loopback, listening)))
+
+
+def make_ready(path: Path, tls_needed: bool) -> Home:
+    """Make or migrate the home, and clear away what the run before left, if it was killed.
+
+    Raises FalajError when the appliance can't start.
+    """
+    homes.tidy(path)
+    opened = homes.create(path)
+    presence.clear(opened.run_dir)
+    homes.prepare_run_dir(opened.run_dir)
+    make_local_token(opened.run_dir)
+    try:
+        certificates.tend(opened)
+    except FalajError as error:  # without a port that speaks TLS it must not stop the start
+        if tls_needed:
+            raise
+        log.warning("there is no certificate for TLS: %s", error.message)
+    return opened
+
+
+def welcome(home: Home) -> None:
+    """Tell whoever starts the appliance where its page is, and how to set it up as long as nobody has."""
+    if users.there_are_any(home.registry):
+        print(f"The admin page: {page_address(home)}", flush=True)
+        return
+    with home.registry.write() as tx:
+        code = setup_code.make(tx, "system")
+    told = f"To set up the admin page, open {page_address(home)}/setup and type"
+    ends = f"within {setup_code.MINUTES} minutes. A new code: falaj setup-code"
+    print(f"\n  {told}\n\n      {code}\n\n  {ends}\n", flush=True)
+
+
+@contextmanager
+def _lock(path: Path, kind: int) -> Iterator[None]:
+    """Hold the home's lock; the kernel lets go of it when the process ends, however it ends."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError as error:
+        raise FalajError(f"There is no appliance in {path} yet.", "Start one with: falaj run") from error
+    except PermissionError as error:
+        raise FalajError(f"{path} is not yours.", "Act as the user who owns the data directory.") from error
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Conflict(
+            f"An appliance already runs from {path}.", "Use it, or stop it first; see: falaj status"
+        ) from error
+    finally:
+        os.close(descriptor)
