@@ -1,4 +1,4 @@
-"""A whole Debian with a systemd of its own (systemd-nspawn), for a test: boot, command, cut the power, boot again.
+"""A whole Debian with a systemd of its own (systemd-nspawn), for a test: boot, command, cut the power.
 
 Nothing of the host's systemd is needed: the machine gets control groups of its own below those that this
 process is in, and a network namespace that is joined to an office (another namespace) by a cable.
@@ -24,7 +24,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass
 class Machine:
-    """A root folder that is booted. `inside` runs a command in it, `office` one on the other end of the cable."""
+    """A root folder that is booted. `inside` runs a command in it, `office` one at the cable's other end."""
 
     root: Path
     name: str = field(default_factory=lambda: f"falaj{os.getpid()}")
