@@ -71,16 +71,17 @@ class Machine:
     def shut_down(self, seconds: float = 90) -> None:
         """Stop it in good order."""
         self.inside("systemctl", "poweroff", check=False)
-        self._gone(seconds)
+        self.gone(seconds)
 
     def cut(self) -> None:
         """A power cut for its processes (what the kernel has not written yet is not lost)."""
         if self.leader:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.leader, signal.SIGKILL)
-        self._gone(30)
+        self.gone(30)
 
-    def _gone(self, seconds: float) -> None:
+    def gone(self, seconds: float) -> None:
+        """Wait until it has ended; after so many seconds its power is cut."""
         assert self.process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)

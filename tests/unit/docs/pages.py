@@ -68,7 +68,9 @@ def anchors(page: Path) -> set[str]:
 def mentions(page: Path) -> list[list[str]]:
     """Every `falaj ...` of a page, in words: in its blocks, its indented lines and its text."""
     text = page.read_text().replace("\\\n", " ")
-    pieces = [line.strip() for line in text.splitlines() if line.startswith(("    ", "falaj ", "sudo falaj "))]
+    pieces = [
+        line.strip() for line in text.splitlines() if line.startswith(("    ", "falaj ", "sudo falaj "))
+    ]
     pieces += re.findall(r"\$\((falaj [^)|]+)", text)
     pieces += _INLINE.findall(_BLOCK.sub("", text))
     found = []
