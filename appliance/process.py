@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 from pathlib import Path
@@ -51,3 +52,13 @@ def die_with_parent() -> None:
     told = os.environ.get("FALAJ_PARENT")
     if told is not None and os.getppid() != int(told):
         os._exit(1)
+
+
+def start_as_child() -> None:
+    """What every process of the appliance does first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    os.umask(0o077)
+    if "FALAJ_PARENT" in os.environ:
+        die_with_parent()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

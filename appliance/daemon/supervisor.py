@@ -16,8 +16,10 @@ from appliance import config, presence
 from appliance import home as homes
 from appliance.daemon import sockets
 from appliance.daemon.family import Child, Family
+from appliance.egress import folder
 from appliance.errors import Conflict, FalajError
 from appliance.home import Home
+from appliance.monitoring import outgoing
 from appliance.registry import users
 from appliance.security import certificates, setup_code
 from appliance.security.local_token import make_local_token
@@ -34,15 +36,19 @@ def run(path: Path) -> None:
     opened = homes.create(path)
     settings = opened.config
     presence.clear(opened.run_dir)  # what the run before left, if it was killed
+    folder.clear(settings.egress_dir)  # without it this process looks at the machine's addresses itself
     homes.prepare_run_dir(opened.run_dir)
     endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
     page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")
     make_local_token(opened.run_dir)
     _make_certificate(opened, needed=any(map(sockets.needs_tls, [*endpoint, *page])))
     _print_setup_code(opened)
+    folder.prepare(settings.egress_dir)
+    _allow(opened)
     opened.registry.close()
     family = Family(path)
     family.children += [
+        Child("egress", ["egress"]),
         Child("worker", ["worker"]),
         Child.on_sockets("admin", "admin", page),
         Child.on_sockets("inference", "inference", endpoint),
@@ -50,6 +56,7 @@ def run(path: Path) -> None:
     log.info("Falaj runs from %s; stop it with Ctrl-C", path)
     family.run(stop_after=settings.inference.drain_seconds + 10.0)
     presence.clear(opened.run_dir)
+    folder.clear(settings.egress_dir)
     lock.close()
 
 
@@ -73,6 +80,14 @@ def _make_certificate(opened: Home, needed: bool) -> None:
         if needed:
             raise
         log.warning("there is no certificate for TLS: %s", error.message)
+
+
+def _allow(opened: Home) -> None:
+    """Let out what is allowed from the first moment on; trouble with it must not stop the start."""
+    try:
+        outgoing.put_in_force(opened)
+    except FalajError as error:
+        log.warning("nothing may leave this machine yet: %s", error.message)
 
 
 def _lock(path: Path) -> IO[str]:
