@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -48,6 +47,8 @@ def core_time(pid: int) -> dict[int, float]:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, also if it has died just now."""
+    import ctypes  # makes memory that is written and run, which a unit may forbid
+
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     told = os.environ.get("FALAJ_PARENT")
     if told is not None and os.getppid() != int(told):
