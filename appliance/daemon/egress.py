@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
 import signal
 import socket
 import threading
 from pathlib import Path
 
+from appliance import addresses, config
 from appliance.config import Config
 from appliance.egress.broker import Broker
 from appliance.errors import FalajError
@@ -28,5 +31,34 @@ def egress(home: Path, listening: list[socket.socket]) -> None:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        _announce(home)
         log.info("Calls out are answered in %s", place)
         broker.serve_forever(poll_interval=0.1)
+
+
+def _announce(home: Path) -> None:
+    """Announce the admin page's name, if it has one and other machines can open it."""
+    try:
+        settings = _settings(home)
+    except FalajError as error:  # the other roles tell of it, and don't start
+        log.warning("nothing is announced: %s", error.message)
+        return
+    told, name = addresses.hosts(settings.admin.host), settings.mdns.name
+    if not name or all(map(addresses.is_loopback, told)):
+        return
+    from appliance.egress.announce import announce
+
+    def heard() -> list[str]:
+        own = of_this_machine().addresses
+        return [one for one in own if one in told or any(map(addresses.is_wildcard, told))]
+
+    threading.Thread(
+        target=announce, args=(name, settings.admin.port, heard), name="falaj-name", daemon=True
+    ).start()
+
+
+def _settings(home: Path) -> Config:
+    """The settings as far as this account may read them: it may have no business in the home."""
+    if os.access(home, os.X_OK):
+        return config.load(home)
+    return dataclasses.replace(config.load(Path(os.devnull)), home=home)

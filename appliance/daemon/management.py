@@ -34,7 +34,7 @@ class _OwnNames:
 
     def __call__(self) -> set[str]:
         if time.monotonic() - self._looked > _FRESH:
-            seen = seen_by(self._home.config) or of_this_machine(self._home.config.tls.names)
+            seen = seen_by(self._home.config) or of_this_machine(self._home.config.more_names)
             self._known = set(seen.dns) | self._certified()
             self._looked = time.monotonic()
         return self._known

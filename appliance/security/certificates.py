@@ -207,7 +207,7 @@ def _names(home: Home) -> Names:
     seen = machine.seen_by(home.config)
     if seen is not None:
         return seen
-    own, signed = machine.of_this_machine(home.config.tls.names), _signed(home)
+    own, signed = machine.of_this_machine(home.config.more_names), _signed(home)
     return Names(own.dns, named(signed.certificate).addresses) if signed else own
 
 

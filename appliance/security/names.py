@@ -55,12 +55,12 @@ def seen_by(config: Config) -> Names | None:
     Without the folder of an egress role (nothing runs, or not yet) this process looks for itself.
     """
     if not config.egress_dir.is_dir():
-        return of_this_machine(config.tls.names)
+        return of_this_machine(config.more_names)
     try:
         found = client.machine(config.egress_dir)
     except FalajError:
         return None
-    more_dns, more_addresses = addresses.names(config.tls.names)
+    more_dns, more_addresses = addresses.names(config.more_names)
     dns = [name for name in found[0][:_MOST] if addresses.is_name(name) and name != LOCALHOST]
     heard = [one for one in found[1][:_MOST] if is_address(one) and one not in _LOOPBACKS]
     return Names(

@@ -25,7 +25,7 @@ from appliance.security.refusals import Refusals
 from tests.conftest import ROOT
 from tests.system import processes
 from tests.system.appliance import Appliance
-from tests.system.networks import Network, run
+from tests.system.networks import Neighbour, Network, run
 from tests.system.processes import until
 from tests.unit.egress.outside import Server, running
 
@@ -258,3 +258,32 @@ def tend_in(network: Network, home: Path) -> None:
     code += "c.tend(home.open_home(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-c", code, str(home)]
     subprocess.run(network.inside(f"{network.name}e", *command), cwd=ROOT, check=True, timeout=60)
+
+
+_ASK = """
+import sys, zeroconf
+found = zeroconf.Zeroconf().get_service_info("_https._tcp.local.", "shop._https._tcp.local.", 1000)
+print(found.server, found.port, *found.parsed_addresses()) if found else None
+"""
+
+
+def test_it_announces_its_name_in_the_office(network: Network, tmp_path: Path) -> None:
+    """Asked from another machine; the certificate is for that name too. Without the setting, silence."""
+    host = f"127.0.0.1, {SERVER}"
+
+    def heard() -> str:
+        command = network.inside(network.office, sys.executable, "-c", _ASK)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    for name in ("", "shop.local"):
+        settings = {"FALAJ_ADMIN_HOST": host, "FALAJ_MDNS_NAME": name}
+        made = Neighbour(tmp_path / f"home{name}", settings, network=network)
+        made.start()
+        try:
+            if not name:
+                assert heard() == ""
+                continue
+            assert until(heard) == f"shop.local. {made.admin_port} {SERVER}\n"
+            assert "shop.local" in made.json("certificate", "show")["names"]
+        finally:
+            made.stop()
