@@ -96,6 +96,8 @@ def test_from_nothing_to_a_call_and_back(new_appliance: Callable[..., Appliance]
     ]  # fmt: skip
     assert made.json("audit", "verify")["ok"]
     assert "hidden" not in made.log()
+    admin.close()
+    viewer.close()
 
 
 def test_counts_survive_kills(new_appliance: Callable[..., Appliance], outside: Server) -> None:
