@@ -76,6 +76,15 @@ class TlsSettings:
 
 
 @dataclass(frozen=True)
+class MdnsSettings:
+    name: str = _setting(
+        "",
+        "name under .local by which the appliance announces itself in the office network, e.g. falaj.local; "
+        "empty announces nothing",
+    )
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     jobs: int = _setting(2, "jobs that run at the same time", 1, 64)
 
@@ -127,6 +136,7 @@ SECTIONS: dict[str, type[Any]] = {
     "inference": InferenceSettings,
     "admin": AdminSettings,
     "tls": TlsSettings,
+    "mdns": MdnsSettings,
     "worker": WorkerSettings,
     "jobs": JobSettings,
     "training": TrainingSettings,
@@ -145,6 +155,7 @@ class Config:
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
+    mdns: MdnsSettings = field(default_factory=MdnsSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -165,6 +176,11 @@ class Config:
     def egress_dir(self) -> Path:
         """Where the egress role is asked: beside the run folder, since that role may not look into it."""
         return self.run_dir.with_name(f"{self.run_dir.name}-egress")
+
+    @property
+    def more_names(self) -> str:
+        """What the certificate is for beside what the machine is called by itself."""
+        return ", ".join(filter(None, (self.tls.names, self.mdns.name)))
 
     @property
     def inference_workers(self) -> int:
@@ -227,6 +243,7 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
     _told("inference.host", "127.0.0.1", addresses.hosts, config.inference.host)
     _told("admin.host", "127.0.0.1", addresses.hosts, config.admin.host)
     _told("tls.names", "falaj.lan, 192.168.1.20", addresses.names, config.tls.names)
+    _told("mdns.name", "falaj.local", addresses.local_name, config.mdns.name)
     return config
 
 

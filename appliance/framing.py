@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 LENGTH = struct.Struct(">I")
 LONGEST = 64 << 20
@@ -32,3 +34,18 @@ def exactly(connection: socket.socket, count: int) -> bytes:
             raise ConnectionError("the connection ended early")
         parts += part
     return bytes(parts)
+
+
+def send(connection: socket.socket, body: dict[str, Any]) -> None:
+    """Send one object."""
+    content = json.dumps(body).encode()
+    connection.sendall(LENGTH.pack(len(content)) + content)
+
+
+def receive(connection: socket.socket) -> dict[str, Any]:
+    """Read one object. Raises OSError; ValueError for what is none."""
+    (length,) = LENGTH.unpack(exactly(connection, LENGTH.size))
+    body = json.loads(exactly(connection, length)) if length <= LONGEST else None
+    if not isinstance(body, dict):
+        raise ValueError("not an object")
+    return body

@@ -13,6 +13,7 @@ from appliance.admin import (
     models,
     monitoring,
     network,
+    outside,
     overview,
     people,
     programs,
@@ -40,6 +41,7 @@ BLUEPRINTS = [
         programs,
         account,
         network,
+        outside,
         checks,
     )
 ]

@@ -21,6 +21,7 @@ PAGES = (
     ("/users", N_("People"), "user", "user.ls"),
     ("/tokens", N_("Programs"), "key", "token.ls"),
     ("/network", N_("Network"), "network", "certificate.show"),
+    ("/egress", N_("Connections out"), "out", "egress.ls"),
     ("/checks", N_("Checks"), "settings", "doctor"),
     ("/account", N_("My account"), "user", "account.password"),
 )

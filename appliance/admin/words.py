@@ -133,6 +133,9 @@ def deed(action: str, subject: str = "") -> str:
         "deployment.fail": _("a version could not be used"),
         "deployment.retire": _("stopped a model's answers"),
         "deployment.switch": _("put a version to use"),
+        "egress.allow": _("allowed a connection out"),
+        "egress.deny": _("took a connection out back"),
+        "egress.test": _("tried a connection out"),
         "job.add": _("asked for a job"),
         "job.cancel": _("stopped a job"),
         "job.cancelled": _("a job was stopped"),
@@ -197,7 +200,13 @@ def check(name: str) -> str:
         "certificate": _("Certificate"),
         "roles": _("Running parts"),
         "deployed": _("Models in use"),
+        "egress": _("Connections out"),
     }.get(name, name)
+
+
+def call_out(verdict: str) -> str:
+    """How calls out ended."""
+    return {"done": _("answered"), "refused": _("refused"), "failed": _("failed")}.get(verdict, verdict)
 
 
 def task(word: str) -> str:

@@ -140,4 +140,13 @@ ROUTES = (
         {"certificate": TEXT, "key": TEXT}, ("certificate", "key"),
     ),
     Route("DELETE", "/certificate", "certificate.forget", "Go back to the appliance's own certificate"),
+    Route("GET", "/egress", "egress.ls", "What this machine may call, and what was called and refused"),
+    Route(
+        "POST", "/egress/rules", "egress.allow", "Allow an address outside",
+        {"address": TEXT | {"description": "HOST or HOST:PORT"}, "purpose": TEXT}, ("address", "purpose"),
+        201,
+    ),
+    Route("DELETE", "/egress/rules/{address}", "egress.deny", "Take the rule for HOST:PORT back"),
+    Route("POST", "/egress/test", "egress.test", "Get a URL once, and say how that ended",
+          {"url": TEXT}, ("url",)),
 )  # fmt: skip

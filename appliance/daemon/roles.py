@@ -32,7 +32,7 @@ from appliance.jobs import ledger, queue
 from appliance.jobs.groups import open_groups
 from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
-from appliance.process import die_with_parent
+from appliance.monitoring.outgoing import Outgoing
 from appliance.rollout import controller
 from appliance.security import certificates
 from appliance.security.refusals import Refusals
@@ -176,6 +176,7 @@ def worker(home: Path) -> None:
     )
     threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
     threading.Thread(target=_watch, args=(opened,), name="falaj-watch", daemon=True).start()
+    threading.Thread(target=_outgoing, args=(opened,), name="falaj-outgoing", daemon=True).start()
     with _present(opened, "worker", bounds="groups" if runner.groups else "limits"):
         jobs.serve(settings.worker.jobs)
 
@@ -245,6 +246,22 @@ def _watch(home: Home) -> None:
         time.sleep(_RECONCILE)
 
 
+def _outgoing(home: Home) -> None:
+    """Put the rules for calls out in force, and write down what was called."""
+    outgoing, said = Outgoing(home), ""
+    while True:
+        try:
+            outgoing.look()
+            said = ""
+        except FalajError as error:
+            if error.message != said:
+                log.warning("calls out could not be looked after: %s", error.message)
+            said = error.message
+        except Exception:
+            log.exception("calls out could not be looked after; it is tried again")
+        time.sleep(_RECONCILE)
+
+
 def _tend_certificate(home: Home) -> None:
     """Keep the certificate good: its time runs out, addresses change. The servers follow it by themselves."""
     try:
@@ -284,13 +301,3 @@ def _present(home: Home, role: str, **more: str) -> Iterator[None]:
         yield
     finally:
         presence.leave(home.run_dir, role)
-
-
-def start_as_child() -> None:
-    """What every process of the appliance does first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("huey").setLevel(logging.WARNING)
-    os.umask(0o077)
-    if "FALAJ_PARENT" in os.environ:
-        die_with_parent()
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

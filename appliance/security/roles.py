@@ -92,6 +92,10 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "certificate.renew": _ADMIN,
     "certificate.use": _ADMIN,
     "certificate.forget": _ADMIN,
+    "egress.ls": _EVERYBODY,
+    "egress.allow": _ADMIN,
+    "egress.deny": _ADMIN,
+    "egress.test": _ADMIN,
 }
 OWN_PASSWORD = "account.password"  # the only verb of somebody who still has the password that others know
 

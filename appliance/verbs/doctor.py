@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from appliance import keys, presence
@@ -16,23 +15,15 @@ from appliance.db import Row, audit
 from appliance.errors import FalajError
 from appliance.home import Home
 from appliance.security import certificates
+from appliance.verbs import egress
 from appliance.verbs.call import Call
+from appliance.verbs.check import Check
 from appliance.verbs.system import ROLES, lost
 
 _BOUNDS = {
     "limits": "limits of their process",
     "groups": "limits of their process and a control group",
 }
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that `falaj doctor` looked at."""
-
-    check: str
-    ok: bool
-    detail: str
-    fix: str = ""
 
 
 def _check_keys(home: Home) -> Check:
@@ -122,6 +113,7 @@ CHECKS: dict[str, Callable[[Home], Check]] = {
     "certificate": _check_certificate,
     "roles": _check_roles,
     "deployed": _check_deployed,
+    "egress": egress.check,
 }
 
 
