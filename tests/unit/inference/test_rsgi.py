@@ -185,6 +185,7 @@ def test_a_unix_socket_is_answered_shared_and_left_like_the_others(launch, tmp_p
     """Its callers have no address; each of them is answered all the same, and none is told to come anew."""
     path = tmp_path / "endpoint.sock"
     server = launch(models=["iris"], path=str(path))
+    assert server.port
 
     def connected():
         sock = socket.socket(socket.AF_UNIX)
