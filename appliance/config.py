@@ -58,6 +58,9 @@ class InferenceSettings:
     drain_seconds: float = _setting(
         30.0, "seconds that running requests get to end when a worker stops", 0, 3600
     )
+    stuck_seconds: float = _setting(
+        30.0, "seconds without a sign of life after which a worker process is replaced", 5, 3600
+    )
 
 
 @dataclass(frozen=True)

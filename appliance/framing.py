@@ -1,4 +1,4 @@
-"""How the local socket frames a message: its length in four bytes, then one JSON object."""
+"""Where the Unix sockets are, and how the local one frames a message: its length, then one JSON object."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _CREDENTIALS = struct.Struct("3i")
 def socket_path(run_dir: Path) -> Path:
     """Where the appliance of a run folder listens for its own command line."""
     return run_dir / "falaj.sock"
+
+
+def endpoint_path(run_dir: Path) -> Path:
+    """Where its endpoint listens for its own other roles, which may see no network."""
+    return run_dir / "endpoint.sock"
 
 
 def peer_uid(connection: socket.socket) -> int:

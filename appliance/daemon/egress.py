@@ -28,6 +28,7 @@ def egress(home: Path, listening: list[socket.socket], manager: Manager) -> None
     with Broker(place, of_this_machine, listening[0] if listening else None) as broker:
 
         def stop(signum: int, frame: object) -> None:
+            manager.stopping()
             threading.Thread(target=broker.shutdown, daemon=True).start()
 
         signal.signal(signal.SIGTERM, stop)

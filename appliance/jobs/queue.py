@@ -90,6 +90,10 @@ class Queue:
         )
         self._consumer.run()
 
+    def trouble(self) -> str:
+        """Why no job is taken up; "" when they are."""
+        return "" if self._consumer is not None else "the queue is not read yet"
+
     def is_stopping(self) -> bool:
         """Whether the loop was told to end; running jobs are then given back."""
         return self._consumer is not None and bool(self._consumer.stop_flag.is_set())

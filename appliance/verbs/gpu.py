@@ -9,7 +9,7 @@ from appliance.db import Row
 from appliance.home import Home
 from appliance.runtimes import accelerators
 from appliance.verbs.call import Call
-from appliance.verbs.doctor import Check
+from appliance.verbs.check import Check
 
 PACKAGE = Path("/usr/lib/falaj-gpu/site-packages")
 DROP_INS = tuple(

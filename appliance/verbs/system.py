@@ -86,7 +86,9 @@ def _role(home: Home, name: str, kind: str) -> Row:
             "serving": served,
             "lost": _unless_unreadable(lambda: lost(home, found)) or {},
         }
-        role |= _crew(home)
+        told = next(iter(presence.present(home.run_dir, "inference")), {})
+        role["lost"] = told.get("wrong", {}) | role["lost"]
+        role |= _crew(home, told)
     if name == "admin":
         role |= {"address": own_address(home, name), "addresses": _links(home, name)}
     return role
@@ -98,9 +100,8 @@ def _egress(home: Home) -> Row:
     return {"ready": pid is not None, "pids": [] if pid is None else [pid]}
 
 
-def _crew(home: Home) -> Row:
+def _crew(home: Home, told: Row) -> Row:
     """Between how many workers the load may choose, and the mean part of a core that each one uses."""
-    told = next(iter(presence.present(home.run_dir, "inference")), {})
     shares = list(told.get("busy", {}).values())
     return {
         "floor": home.config.inference_workers,
