@@ -16,6 +16,7 @@ from appliance.admin import (
     overview,
     people,
     programs,
+    settings,
     training,
     trying,
 )
@@ -40,6 +41,7 @@ BLUEPRINTS = [
         programs,
         account,
         network,
+        settings,
         checks,
     )
 ]

@@ -26,6 +26,7 @@ from appliance.verbs import (
     people,
     predictions,
     sessions,
+    settings,
     system,
     tokens,
 )
@@ -36,6 +37,7 @@ Verb = Callable[[App, Call], Any]
 VERBS: dict[str, Verb] = {
     "status": system.status,
     "doctor": doctor.doctor,
+    "config.ls": settings.ls,
     "dataset.add": datasets.add,
     "dataset.ls": datasets.ls,
     "dataset.show": datasets.show,
