@@ -25,7 +25,10 @@ def config() -> None:
 @click.argument("section", required=False)
 @with_edge
 def config_ls(edge: Edge, section: str | None) -> None:
-    """List the settings, or those of one SECTION; * marks what is not the default."""
+    """List the settings, or one SECTION of them.
+
+    * marks what is not the default; each line names where its value comes from.
+    """
     found = _found(edge, section)
     lines: list[str] = []
     width = max(len(row["setting"]) for row in found["settings"]) + 2
@@ -45,7 +48,7 @@ def config_ls(edge: Edge, section: str | None) -> None:
 @click.argument("setting")
 @with_edge
 def config_get(edge: Edge, setting: str) -> None:
-    """Print the value of a SETTING, such as inference.port."""
+    """Print the value of a SETTING."""
     table_of.default(setting)
     rows = _found(edge, setting.partition(".")[0])["settings"]
     row = next(row for row in rows if row["setting"] == setting)
@@ -58,7 +61,10 @@ def config_get(edge: Edge, setting: str) -> None:
 @click.option("--no-restart", is_flag=True, help="Change the file only; the next start reads it.")
 @with_edge
 def config_set(edge: Edge, setting: str, value: str, no_restart: bool) -> None:
-    """Change a SETTING, such as inference.port, to VALUE. A wrong value changes nothing."""
+    """Change a SETTING to VALUE.
+
+    For example: falaj config set inference.port 7701. A wrong value changes nothing.
+    """
     _changed(edge, setting, settings_file.set_value(edge.home, setting, value), no_restart)
 
 
@@ -75,7 +81,10 @@ def config_unset(edge: Edge, setting: str, no_restart: bool) -> None:
 @click.argument("file", required=False)
 @with_edge
 def config_check(edge: Edge, file: str | None) -> None:
-    """Say whether a start would accept the settings FILE (the one in use, unless told)."""
+    """Say whether a start would accept a FILE.
+
+    Without FILE it is the settings file in use. Nothing is changed.
+    """
     path = Path(file) if file else table_of.settings_file(edge.home)
     try:
         content = path.read_text()

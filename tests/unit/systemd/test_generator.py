@@ -32,8 +32,11 @@ def loaded() -> ModuleType:
 
 GENERATOR = loaded()
 WORDS = st.sampled_from(
-    ["127.0.0.1", "localhost", "192.168.1.20", "0.0.0.0", "::", "::1", "fd00:0:0::5", "::ffff:10.0.0.1", "10.0.0.1"]
-    + ["224.0.0.1", "ff02::1", "fe80::1%eth0", "127.1", "010.0.0.1", "nowhere", "[::1]", "1.2.3.4\n", "", " ", "٣.1.1.1"]
+    [
+        "127.0.0.1", "localhost", "192.168.1.20", "0.0.0.0", "::", "::1", "fd00:0:0::5", "::ffff:10.0.0.1",
+        "10.0.0.1", "224.0.0.1", "ff02::1", "fe80::1%eth0", "127.1", "010.0.0.1", "nowhere", "[::1]",
+        "1.2.3.4\n", "", " ", "٣.1.1.1",
+    ]
 )  # fmt: skip
 HOSTS = st.lists(WORDS | st.ip_addresses().map(str) | st.text(max_size=6), max_size=4).map(", ".join)
 
@@ -45,7 +48,7 @@ def test_it_reads_hosts_as_the_appliance_does(host: str) -> None:
     try:
         expected = addresses.hosts(host)
     except ValueError:
-        with pytest.raises(ValueError):  # noqa: PT011
+        with pytest.raises(ValueError):
             GENERATOR.hosts(host)
     else:
         assert GENERATOR.hosts(host) == expected
@@ -63,7 +66,7 @@ def test_it_takes_a_section_as_the_appliance_does(role: str, host: str, port: ob
     try:
         held = config.load(Path("/nowhere"), {}, written=f'[{role}]\nhost = "{quoted}"\nport = {shown}\n')
     except FalajError:
-        with pytest.raises(ValueError):  # noqa: PT011
+        with pytest.raises(ValueError):
             GENERATOR.listening(content, role)
         return
     part = getattr(held, role)
@@ -72,10 +75,10 @@ def test_it_takes_a_section_as_the_appliance_does(role: str, host: str, port: ob
 
 def test_its_defaults_are_the_appliances() -> None:
     held = config.Config(Path("/nowhere"))
-    assert GENERATOR.DEFAULTS == {
+    assert {
         "admin": (held.admin.host, held.admin.port),
         "inference": (held.inference.host, held.inference.port),
-    }
+    } == GENERATOR.DEFAULTS
     assert GENERATOR.SETTINGS == config.SYSTEM_CONFIG
 
 
