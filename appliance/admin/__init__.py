@@ -17,6 +17,7 @@ from appliance.admin import (
     overview,
     people,
     programs,
+    settings,
     training,
     trying,
 )
@@ -42,6 +43,7 @@ BLUEPRINTS = [
         account,
         network,
         outside,
+        settings,
         checks,
     )
 ]

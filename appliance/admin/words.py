@@ -146,6 +146,7 @@ def deed(action: str, subject: str = "") -> str:
         "model.remove": _("removed a version"),
         "session.begin": _("signed in"),
         "session.end": _("a session was ended"),
+        "settings.changed": _("settings were changed"),
         "setup.code": _("a set-up code was made"),
         "setup.done": _("set the appliance up"),
         "token.create": _("made a token"),
@@ -191,6 +192,16 @@ def role(word: str) -> str:
 def check(name: str) -> str:
     """What the doctor looks at, in words."""
     return {
+        "settings": _("Settings"),
+        "program": _("Program and libraries"),
+        "units": _("Services of the system"),
+        "ports": _("Ports"),
+        "permissions": _("Who may read the data"),
+        "memory": _("Memory"),
+        "clock": _("Clock"),
+        "gpu": _("Graphics processor"),
+        "models": _("Versions of the models in use"),
+        "queue": _("Waiting jobs"),
         "keys": _("Keys"),
         "registry": _("Main records"),
         "telemetry": _("Measurements"),
@@ -207,6 +218,28 @@ def check(name: str) -> str:
 def call_out(verdict: str) -> str:
     """How calls out ended."""
     return {"done": _("answered"), "refused": _("refused"), "failed": _("failed")}.get(verdict, verdict)
+
+
+def source(word: str) -> str:
+    """Where a setting comes from."""
+    return {"file": _("from the file"), "environment": _("from the environment")}.get(word, word)
+
+
+def section(name: str) -> str:
+    """What the settings of a section are about."""
+    return {
+        "inference": _("Answering programs"),
+        "admin": _("This page"),
+        "tls": _("The certificate"),
+        "worker": _("Jobs at the same time"),
+        "jobs": _("Each job"),
+        "training": _("Training"),
+        "gate": _("The quality gate"),
+        "data": _("Data that comes in"),
+        "telemetry": _("Kept predictions"),
+        "drift": _("Noticing change"),
+        "mdns": _("A name in the office"),
+    }.get(name, name)
 
 
 def task(word: str) -> str:

@@ -115,6 +115,20 @@ def empty(path: Path) -> None:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def fault(path: Path) -> str:
+    """What is wrong with the file; empty when nothing is, or when it isn't there yet."""
+    if not path.exists():
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
+    except sqlite3.OperationalError:  # busy, or not to be read just now
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if verdict == "ok" else str(verdict)
+
+
 def _raise_if_broken(error: sqlite3.Error) -> None:
     """A busy file or a disk that takes nothing passes; anything else is a file that will never work again."""
     if not any(word in str(error) for word in ("locked", "full", "readonly", "unable to open")):

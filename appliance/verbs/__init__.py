@@ -28,6 +28,7 @@ from appliance.verbs import (
     people,
     predictions,
     sessions,
+    settings,
     system,
     tokens,
 )
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "status": system.status,
     "doctor": doctor.doctor,
     "gpu.show": gpu.show,
+    "config.ls": settings.ls,
     "dataset.add": datasets.add,
     "dataset.ls": datasets.ls,
     "dataset.show": datasets.show,

@@ -18,9 +18,13 @@ NO = "There is no "
 # (who, method, path, body, status, what the answer holds)
 SCENARIOS: list[tuple[str, str, str, Any, int, str]] = [
     ("viewer", "GET", "/status", None, 200, '"ready":false'),
-    ("operator", "GET", "/doctor", None, 200, '"check"'),
     ("operator", "GET", "/gpu", None, 200, '"devices"'),
     ("viewer", "GET", "/gpu", None, 403, "As viewer you may not"),
+    ("operator", "GET", "/doctor", None, 200, '"check":"blobs"'),
+    ("operator", "GET", "/doctor?quick=true", None, 200, '"check":"registry"'),
+    ("operator", "GET", "/settings", None, 200, '"setting":"inference.port"'),
+    ("operator", "GET", "/settings?section=none", None, 404, NO),
+    ("viewer", "GET", "/settings", None, 403, "As viewer you may not"),
     ("viewer", "GET", "/datasets", None, 200, "[]"),
     ("viewer", "GET", "/datasets/none", None, 404, NO),
     ("viewer", "GET", "/datasets/none/profile", None, 404, NO),
