@@ -8,6 +8,7 @@ from flask import Blueprint
 
 from appliance.admin import words
 from appliance.admin.rendering import ask, page
+from appliance.config import SYSTEM_CONFIG
 from appliance.doors import access
 
 blueprint = Blueprint("settings", __name__)
@@ -20,6 +21,8 @@ def settings() -> Any:
     sections: dict[str, list[dict[str, Any]]] = {}
     for row in found["settings"]:
         sections.setdefault(row["setting"].partition(".")[0], []).append(row)
-    changed = [row for row in found["settings"] if row["changed"]]
+    changed = [row for row in found["settings"] if row["changed"] or row["next"] is not None]
+    sudo = "sudo " if found["file"] == str(SYSTEM_CONFIG) else ""
     coming = [row for row in found["settings"] if row["next"] is not None]
-    return page("settings.html", found=found, sections=sections, changed=changed, coming=coming, words=words)
+    shown = {"found": found, "sections": sections, "changed": changed, "coming": coming, "sudo": sudo}
+    return page("settings.html", **shown, words=words)
