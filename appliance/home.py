@@ -6,8 +6,11 @@ every other process and changes nothing.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from appliance.config import Config
 from appliance.db import Store
 from appliance.db.audit import HEAD_FILE
 from appliance.db.migrations import registry, telemetry
-from appliance.errors import Corrupted, FalajError
+from appliance.errors import Conflict, Corrupted, FalajError
 from appliance.keys import KeyRing
 from appliance.registry import changes
 
@@ -97,9 +100,9 @@ def make_folder(path: Path) -> None:
             raise FalajError(f"{error.filename} is not a folder.", "Choose another --home.") from error
 
 
-def open_home(path: Path) -> Home:
-    """Open a home that exists. Raises FalajError when there is none."""
-    return _assemble(config.load(path), keys.open_keys(path))
+def open_home(path: Path, ring: KeyRing | None = None) -> Home:
+    """Open a home that exists, with keys that are open already or its own. Raises FalajError."""
+    return _assemble(config.load(path), ring or keys.open_keys(path))
 
 
 def prepare_run_dir(folder: Path) -> None:
@@ -133,3 +136,41 @@ def _assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
         ),
         blobs=Blobs(path / "blobs"),
     )
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Have the home to oneself, for as long as the block runs. Raises Conflict when an appliance runs."""
+    make_folder(path)
+    with _lock(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def among_others(path: Path) -> Iterator[None]:
+    """Be one of the roles that run from the home, started each by itself.
+
+    Raises Conflict while somebody has it to himself; children of such a one don't come here.
+    """
+    with _lock(path, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _lock(path: Path, kind: int) -> Iterator[None]:
+    """Hold the home's lock; the kernel lets go of it when the process ends, however it ends."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError as error:
+        raise FalajError(f"There is no appliance in {path} yet.", "Start one with: falaj run") from error
+    except PermissionError as error:
+        raise FalajError(f"{path} is not yours.", "Act as the user who owns the data directory.") from error
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Conflict(
+            f"An appliance already runs from {path}.", "Use it, or stop it first; see: falaj status"
+        ) from error
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,8 @@
-"""The key ring: one key file that never leaves the data directory, and data keys wrapped by it.
+"""The key ring: one master key that never leaves the machine, and data keys wrapped by it.
 
-`keys/master.key` (32 random bytes, 0600) wraps the data keys in `keys/wrapped.json` and the key of
-each dataset in the registry (AES-256-GCM, NIST SP 800-38D; the name of what is wrapped is bound in).
+The master key is 32 random bytes: `keys/master.key` (0600), or sealed for the machine as `keys/master.cred`,
+which systemd opens for the units and root for itself. It wraps the data keys in `keys/wrapped.json` and the
+key of each dataset in the registry (AES-256-GCM, NIST SP 800-38D; the name of what is wrapped is bound in).
 A new master key therefore only rewraps; no data is rewritten. Keys never reach logs, argv or
 the environment.
 """
@@ -18,8 +19,10 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from appliance import sealing
 from appliance.errors import Corrupted, FalajError
 
+CREDENTIAL = "falaj-master"
 PURPOSES = ("registry", "telemetry", "blobs", "audit")
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -30,6 +33,7 @@ class KeyRing:
     """The opened keys of one home. Make it with `open_keys` or `create_keys`."""
 
     def __init__(self, master: bytes, data_keys: dict[str, bytes]) -> None:
+        self._secret = master
         self._master = AESGCM(master)
         self._data_keys = data_keys
 
@@ -52,6 +56,19 @@ class KeyRing:
                 "Restore keys/master.key from the backup that belongs to this data directory.",
             ) from error
 
+    def wrap_master(self, key: bytes) -> bytes:
+        """The master key itself, sealed under a key of somebody's own; for recovery alone."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(key).encrypt(nonce, self._secret, CREDENTIAL.encode())
+
+
+def unwrap_master(wrapped: bytes, key: bytes) -> bytes:
+    """What `wrap_master` sealed. Raises Corrupted when the key is another."""
+    try:
+        return AESGCM(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], CREDENTIAL.encode())
+    except (InvalidTag, ValueError) as error:
+        raise Corrupted("This key does not open the master key.", "Use the newest recovery key.") from error
+
 
 def new_key() -> bytes:
     """A fresh 256-bit key."""
@@ -65,25 +82,45 @@ def create_keys(home: Path) -> KeyRing:
     """
     folder = home / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("master.key", "wrapped.json"):
-        if (home / "registry.db").exists() and not (folder / name).exists():
-            raise Corrupted(
-                f"The data directory has a registry but no keys/{name}, so nothing in it can be read.",
-                f"Restore keys/{name} from a backup; without it the data is lost.",
-            )
-    if not (folder / "master.key").exists():
+    refuse_lost_keys(home)
+    if not has_master(folder):
         write_file(folder / "master.key", new_key())
     if not (folder / "wrapped.json").exists():
-        ring = KeyRing(_read_master(folder), {})
+        ring = KeyRing(read_master(folder), {})
         wrapped = {name: b64encode(ring.wrap(new_key(), name)).decode() for name in PURPOSES}
         write_file(folder / "wrapped.json", json.dumps(wrapped, indent=1).encode())
     return open_keys(home)
 
 
+def refuse_lost_keys(home: Path) -> None:
+    """New keys beside existing data would hide that it can't be read any more. Raises Corrupted."""
+    folder = home / "keys"
+    if not (home / "registry.db").exists():
+        return
+    for name, there in (
+        ("master.key", has_master(folder)),
+        ("wrapped.json", (folder / "wrapped.json").exists()),
+    ):
+        if not there:
+            raise Corrupted(
+                f"The data directory has a registry but no keys/{name}, so nothing in it can be read.",
+                f"Restore keys/{name} from a backup (or falaj recovery use); without it the data is lost.",
+            )
+
+
+def has_master(folder: Path) -> bool:
+    """Whether there is a master key, in whatever form."""
+    files = [folder / "master.key", folder / "master.cred", *_credential()]
+    return any(path.exists() for path in files)
+
+
 def open_keys(home: Path) -> KeyRing:
     """Open an existing key ring. Raises FalajError when there is none or it does not fit."""
-    folder = home / "keys"
-    master = _read_master(folder)
+    return open_with(read_master(home / "keys"), home / "keys")
+
+
+def open_with(master: bytes, folder: Path) -> KeyRing:
+    """The key ring under this master key. Raises Corrupted when it does not fit."""
     ring = KeyRing(master, {})
     try:
         wrapped = json.loads((folder / "wrapped.json").read_text())
@@ -95,12 +132,27 @@ def open_keys(home: Path) -> KeyRing:
     return KeyRing(master, data_keys)
 
 
-def _read_master(folder: Path) -> bytes:
+def _credential() -> list[Path]:
+    """Where systemd puts the opened master key for this unit (systemd.exec(5), Credentials)."""
+    told = os.environ.get("CREDENTIALS_DIRECTORY")
+    return [path] if told and (path := Path(told) / CREDENTIAL).exists() else []
+
+
+def read_master(folder: Path) -> bytes:
+    """The master key, from wherever it may be had. Raises FalajError."""
+    for path in _credential():
+        return path.read_bytes()
     path = folder / "master.key"
+    if os.geteuid() == 0 and not path.exists() and (folder / "master.cred").exists():
+        return sealing.unseal((folder / "master.cred").read_bytes(), CREDENTIAL)
     try:
         mode = path.stat().st_mode & 0o777
         master = path.read_bytes()
     except FileNotFoundError as error:
+        if (folder / "master.cred").exists():
+            raise FalajError(
+                "The master key is sealed for the system's services.", "Act as root: sudo falaj ..."
+            ) from error
         raise FalajError(
             f"There is no appliance in {folder.parent} yet.", "Start one with: falaj run"
         ) from error
@@ -113,6 +165,19 @@ def _read_master(folder: Path) -> bytes:
     if len(master) != _KEY_BYTES:
         raise Corrupted(f"{path} must hold 32 bytes, it has {len(master)}.", "Restore it from a backup.")
     return master
+
+
+def seal_master(folder: Path, master: bytes) -> None:
+    """Keep a master key sealed for this machine; the one in the open goes. Only root can.
+
+    Raises FalajError, and leaves what is there.
+    """
+    made, owner = sealing.seal(master, CREDENTIAL), folder.stat()
+    if sealing.unseal(made, CREDENTIAL) != master:
+        raise Corrupted("What was sealed opens to something else.", "See: journalctl -u falaj-keys")
+    write_file(folder / "master.cred", made, owner=(owner.st_uid, owner.st_gid))
+    (folder / "master.key").unlink(missing_ok=True)
+    sync_folder(folder)
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:

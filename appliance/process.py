@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pwd
 import signal
 from pathlib import Path
 
@@ -63,3 +64,12 @@ def start_as_child() -> None:
     if "FALAJ_PARENT" in os.environ:
         die_with_parent()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+def become(uid: int) -> None:
+    """Act as this account from now on, with its groups; nothing when we are it already. Only root can."""
+    if uid != os.geteuid():
+        account = pwd.getpwuid(uid)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(uid, uid, uid)

@@ -22,6 +22,7 @@ PAGES = (
     ("/tokens", N_("Programs"), "key", "token.ls"),
     ("/network", N_("Network"), "network", "certificate.show"),
     ("/egress", N_("Connections out"), "out", "egress.ls"),
+    ("/recovery", N_("Recovery key"), "lifebuoy", "recovery.show"),
     ("/settings", N_("Settings"), "settings", "config.ls"),
     ("/checks", N_("Checks"), "check", "doctor"),
     ("/account", N_("My account"), "user", "account.password"),

@@ -132,6 +132,10 @@ ROUTES = (
         "POST", "/account/password", "account.password", "Change one's own password",
         {"old": TEXT, "new": TEXT}, ("old", "new"),
     ),
+    Route("GET", "/recovery", "recovery.show", "Whether there is a recovery key, and who checked it last"),
+    Route("POST", "/recovery", "recovery.make", "Make a new recovery key; it is told once", {}, (), 201),
+    Route("POST", "/recovery/check", "recovery.check", "Whether this is the recovery key",
+          {"key": TEXT}, ("key",)),
     Route("GET", "/certificate", "certificate.show", "The certificate that is served, and its authority"),
     Route("GET", "/certificate/authority", "certificate.ca", "The authority's certificate (PEM)"),
     Route(

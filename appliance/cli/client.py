@@ -50,9 +50,10 @@ class Client:
         try:
             connection.connect(str(socket_path(config.load(self.home).run_dir)))
             if peer_uid(connection) not in (self.home.stat().st_uid, 0):
+                again = config.start_command(self.home)
                 raise Forbidden(
                     f"Another account answers in place of the appliance of {self.home}.",
-                    "Stop that account's program, then start the appliance with: falaj run",
+                    f"Stop that account's program, then start the appliance with: {again}",
                 )
             return connection
         except PermissionError as error:
@@ -61,7 +62,8 @@ class Client:
         except OSError as error:
             connection.close()
             raise Unavailable(
-                f"The appliance of {self.home} is not running.", "Start it with: falaj run"
+                f"The appliance of {self.home} is not running.",
+                f"Start it with: {config.start_command(self.home)}",
             ) from error
         except BaseException:
             connection.close()

@@ -49,6 +49,10 @@ def _run(role: str, home: Path, listening: list[socket.socket], manager: Manager
         from appliance.daemon.egress import egress
 
         return egress(home, listening, manager)
+    if role == "seal-keys":
+        from appliance.daemon.seal_keys import seal_keys
+
+        return seal_keys(home)
     from appliance.daemon import prepare, roles, supervisor
 
     match role:
@@ -89,9 +93,9 @@ def _handed_over(role: str, fds: list[int]) -> list[socket.socket]:
 def _shared(home: Path, role: str) -> AbstractContextManager[None]:
     """The part of the home's lock that a role by itself holds; of a child's its parent holds all of it."""
     if role in SHARING and "FALAJ_PARENT" not in os.environ:
-        from appliance.daemon import prepare
+        from appliance.home import among_others
 
-        return prepare.among_others(home)
+        return among_others(home)
     return nullcontext()
 
 

@@ -6,16 +6,12 @@ running: a lock on the home, which every role shares while it runs, sees to that
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from appliance import addresses, config, presence
 from appliance import home as homes
-from appliance.errors import Conflict, FalajError
+from appliance.errors import FalajError
 from appliance.home import Home
 from appliance.monitoring import outgoing
 from appliance.registry import users
@@ -26,29 +22,11 @@ from appliance.verbs.certificates import page_address
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Have the home to oneself, for as long as the block runs. Raises Conflict when an appliance runs."""
-    homes.make_folder(path)
-    with _lock(path, fcntl.LOCK_EX):
-        yield
-
-
-@contextmanager
-def among_others(path: Path) -> Iterator[None]:
-    """Be one of the roles that run from the home, started each by itself.
-
-    Raises Conflict while somebody has it to himself; children of such a one don't come here.
-    """
-    with _lock(path, fcntl.LOCK_SH):
-        yield
-
-
 def once(path: Path) -> None:
     """Make everything ready and end: the roles are started by somebody else."""
     settings = config.load(path)
     listening = [*addresses.hosts(settings.inference.host), *addresses.hosts(settings.admin.host)]
-    with alone(path):
+    with homes.alone(path):
         allow(make_ready(path, tls_needed=not all(map(addresses.is_loopback, listening))))
 
 
@@ -94,23 +72,3 @@ def welcome(home: Home) -> None:
     told = f"To set up the admin page, open {page_address(home)}/setup and type"
     ends = f"within {setup_code.MINUTES} minutes. A new code: falaj setup-code"
     print(f"\n  {told}\n\n      {code}\n\n  {ends}\n", flush=True)
-
-
-@contextmanager
-def _lock(path: Path, kind: int) -> Iterator[None]:
-    """Hold the home's lock; the kernel lets go of it when the process ends, however it ends."""
-    try:
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except FileNotFoundError as error:
-        raise FalajError(f"There is no appliance in {path} yet.", "Start one with: falaj run") from error
-    except PermissionError as error:
-        raise FalajError(f"{path} is not yours.", "Act as the user who owns the data directory.") from error
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise Conflict(
-            f"An appliance already runs from {path}.", "Use it, or stop it first; see: falaj status"
-        ) from error
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from appliance import config, presence
+from appliance import home as homes
 from appliance.daemon import prepare, sockets
 from appliance.daemon.family import Child, Family
 from appliance.egress import folder
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def run(path: Path) -> None:
     """Start the appliance and keep it running. Raises FalajError when it can't start."""
     settings = config.load(path)  # a wrong setting is told before anything is made
-    with prepare.alone(path):
+    with homes.alone(path):
         folder.clear(settings.egress_dir)  # without it this process looks at the machine's addresses itself
         endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
         page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")

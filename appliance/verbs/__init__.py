@@ -27,6 +27,7 @@ from appliance.verbs import (
     monitoring,
     people,
     predictions,
+    recovery,
     sessions,
     settings,
     system,
@@ -96,6 +97,9 @@ VERBS: dict[str, Verb] = {
     "session.ls": sessions.ls,
     "session.revoke": sessions.revoke,
     "account.password": sessions.password,
+    "recovery.show": recovery.show,
+    "recovery.make": recovery.make,
+    "recovery.check": recovery.check,
     "setup.code": people.setup_code,
 }
 

@@ -16,7 +16,7 @@ from appliance.config import Config
 from appliance.db import Row
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.verbs import egress, gpu
+from appliance.verbs import egress, gpu, recovery
 from appliance.verbs.call import Call
 from appliance.verbs.check import Check
 from appliance.verbs.doctor import configured, kept, machine, ports, running, units, versions
@@ -42,6 +42,7 @@ CHECKS: dict[str, Callable[[Home], Check]] = {
     "queue": running.check_queue,
     "egress": egress.check,
     "keys": kept.check_keys,
+    "recovery": recovery.examine,
     "registry": lambda home: kept.check_database(home, "registry"),
     "audit": kept.check_audit,
     "telemetry": lambda home: kept.check_database(home, "telemetry"),

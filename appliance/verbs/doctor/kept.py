@@ -14,6 +14,7 @@ from appliance import config, keys
 from appliance.config import SYSTEM_HOME, Config
 from appliance.db import audit
 from appliance.home import Home
+from appliance.sealing import sealed_by
 from appliance.verbs.check import Check
 
 _ACCOUNT = "falaj"  # owns the installed appliance's data
@@ -23,7 +24,10 @@ _SHOWN = 4
 
 def check_keys(home: Home) -> Check:
     keys.open_keys(home.path)
-    return Check("keys", True, "the key file opens and only its owner can read it")
+    if (home.path / "keys" / "master.key").exists():
+        return Check("keys", True, "the master key opens; it lies in the data directory, for its owner alone")
+    by = sealed_by((home.path / "keys" / "master.cred").read_bytes())
+    return Check("keys", True, f"the master key opens; it is sealed by {by}")
 
 
 def check_database(home: Home, name: str) -> Check:

@@ -25,6 +25,11 @@ SCENARIOS: list[tuple[str, str, str, Any, int, str]] = [
     ("operator", "GET", "/settings", None, 200, '"setting":"inference.port"'),
     ("operator", "GET", "/settings?section=none", None, 404, NO),
     ("viewer", "GET", "/settings", None, 403, "As viewer you may not"),
+    ("admin", "GET", "/recovery", None, 200, '"made":'),
+    ("admin", "POST", "/recovery", None, 201, '"key"'),
+    ("admin", "POST", "/recovery/check", {}, 400, "The 'key' of recovery.check must be a text"),
+    ("admin", "POST", "/recovery/check", {"key": "XXX"}, 400, "This is no recovery key"),
+    ("operator", "POST", "/recovery", None, 403, "As operator you may not"),
     ("viewer", "GET", "/datasets", None, 200, "[]"),
     ("viewer", "GET", "/datasets/none", None, 404, NO),
     ("viewer", "GET", "/datasets/none/profile", None, 404, NO),
@@ -238,9 +243,13 @@ BODIES = {
 }
 
 
+# they take no body, and do what they do whatever comes
+BARE = ("/audit/export", "/models/{model}/export", "/recovery")
+
+
 @pytest.mark.parametrize("what", BODIES)
 def test_a_hostile_body_is_only_a_bad_one(callers: dict[str, httpx.Client], what: str) -> None:
-    routes = [(one.method, address(one)) for one in HERE if one.method != "GET" and "/export" not in one.path]
+    routes = [(one.method, address(one)) for one in HERE if one.method != "GET" and one.path not in BARE]
     entries = [("POST", "/api/v1/session"), ("POST", "/api/v1/setup")]
     for who, some in (("admin", routes), ("nobody", entries)):
         for method, path in some:
