@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance import home
+from appliance import home, keys
 from appliance.db import Row, Transaction
 from appliance.home import Home
 from appliance.jobs import ledger
@@ -43,4 +43,6 @@ class App:
 def open_app(path: Path) -> App:
     """The appliance of an existing home. Raises FalajError when there is none."""
     opened = home.open_home(path)
-    return App(opened, Queue(path / "queue.db"))
+    queue = Queue(path / "queue.db")
+    keys.give_to_owner(path / "queue.db")
+    return App(opened, queue)

@@ -121,6 +121,7 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            give_to_owner(temporary)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -129,6 +130,13 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def give_to_owner(path: Path) -> None:
+    """What root makes in a folder of another account belongs to that account, whose processes go on with it."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def remove_unfinished(folder: Path) -> None:
