@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from appliance import home, keys
+from appliance import home
 from appliance.db import Row, Transaction
 from appliance.home import Home
 from appliance.jobs import ledger
@@ -20,8 +21,12 @@ class App:
     """The appliance as the CLI's socket, the API and the admin page use it."""
 
     home: Home
-    queue: Queue
     leading: set[int] = field(default_factory=set)  # deployments that this process leads now
+
+    @cached_property
+    def queue(self) -> Queue:
+        """Opened, and made where it is missing, only when somebody is to be woken."""
+        return Queue(self.home.path / "queue.db")
 
     def new_job(self, kind: str, subject: str, payload: Row, seconds: float = 0.0) -> NewJob:
         """A job as the settings bound it; one that is expected to take `seconds` gets time enough."""
@@ -42,7 +47,4 @@ class App:
 
 def open_app(path: Path) -> App:
     """The appliance of an existing home. Raises FalajError when there is none."""
-    opened = home.open_home(path)
-    queue = Queue(path / "queue.db")
-    keys.give_to_owner(path / "queue.db")
-    return App(opened, queue)
+    return App(home.open_home(path))

@@ -121,7 +121,7 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            give_to_owner(temporary)
+            _give_to_owner(temporary)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -132,8 +132,8 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def give_to_owner(path: Path) -> None:
-    """What root makes in a folder of another account belongs to that account, whose processes go on with it."""
+def _give_to_owner(path: Path) -> None:
+    """What root makes in another account's folder is that account's, whose processes go on with it."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make packaging/lock.txt, lock-dev.txt and lock-web.txt anew from pyproject.toml: versions and hashes, no addresses.
+# Make packaging/lock.txt, lock-dev.txt, lock-gpu.txt and lock-web.txt anew from pyproject.toml: versions and hashes, no addresses.
 #   packaging/lock.sh [--upgrade]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,4 +9,5 @@ compile=(pip compile --quiet --universal --generate-hashes --python-version 3.11
     --no-emit-index-url --no-emit-find-links)
 uv "${compile[@]}" "$@" pyproject.toml -o packaging/lock.txt
 uv "${compile[@]}" "$@" --group dev -c packaging/lock.txt -o packaging/lock-dev.txt
+uv "${compile[@]}" "$@" --no-deps --group gpu -o packaging/lock-gpu.txt
 uv "${compile[@]}" "$@" --group web -o packaging/lock-web.txt

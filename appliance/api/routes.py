@@ -45,6 +45,7 @@ class Route:
 ROUTES = (
     Route("GET", "/status", "status", "Whether every part is there and ready"),
     Route("GET", "/doctor", "doctor", "Look for trouble; every check with its fix"),
+    Route("GET", "/gpu", "gpu.show", "The graphics cards of the machine, and whether they are used"),
     Route("GET", "/datasets", "dataset.ls", "All versions of all datasets, or of one", {"dataset": TEXT}),
     Route("GET", "/datasets/{dataset}", "dataset.show", "Columns of a dataset and what the import assumed"),
     Route("GET", "/datasets/{dataset}/profile", "dataset.profile", "What is in each column"),

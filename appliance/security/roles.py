@@ -39,6 +39,7 @@ _OWNER: frozenset[Role] = frozenset()  # only on the server itself
 PERMISSIONS: dict[str, frozenset[Role]] = {
     "status": _EVERYBODY,
     "doctor": _RELEASES,
+    "gpu.show": _RELEASES,
     "dataset.add": _MAKES,
     "dataset.ls": _EVERYBODY,
     "dataset.show": _EVERYBODY,

@@ -19,6 +19,7 @@ from appliance.verbs import (
     datasets,
     deployments,
     doctor,
+    gpu,
     jobs,
     metrics,
     models,
@@ -36,6 +37,7 @@ Verb = Callable[[App, Call], Any]
 VERBS: dict[str, Verb] = {
     "status": system.status,
     "doctor": doctor.doctor,
+    "gpu.show": gpu.show,
     "dataset.add": datasets.add,
     "dataset.ls": datasets.ls,
     "dataset.show": datasets.show,

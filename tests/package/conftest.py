@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.package.machine import Machine
+from tests.package.chroot import Chroot
 from tests.system.test_fresh_debian import SOURCES
 
 BUILD = ROOT / "packaging" / "deb" / "build.sh"
 
 
 @dataclass(frozen=True)
-class Package:
-    deb: Path
-    root: Path  # its files, unpacked
-    scripts: Path  # its control files
+class Unpacked:
+    """The package's files, and its control files."""
+
+    root: Path
+    scripts: Path
 
     @property
     def venv(self) -> Path:
@@ -47,19 +48,23 @@ def build(out: Path, *options: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Built here, or the one that FALAJ_PACKAGE names."""
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The .deb: built here, or the one that FALAJ_PACKAGE names."""
     assert os.geteuid() == 0, "the tests of the package need root"
-    folder = tmp_path_factory.mktemp("package")
     told = os.environ.get("FALAJ_PACKAGE")
-    deb = Path(told) if told else build(folder / "dist", "--fast")
-    subprocess.run(["dpkg-deb", "--extract", deb, folder / "root"], check=True)
-    subprocess.run(["dpkg-deb", "--control", deb, folder / "scripts"], check=True)
-    return Package(deb, folder / "root", folder / "scripts")
+    return Path(told) if told else build(tmp_path_factory.mktemp("package"), "--fast")
 
 
 @pytest.fixture(scope="session")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    folder = tmp_path_factory.mktemp("unpacked")
+    subprocess.run(["dpkg-deb", "--extract", package, folder / "root"], check=True)
+    subprocess.run(["dpkg-deb", "--control", package, folder / "scripts"], check=True)
+    return Unpacked(folder / "root", folder / "scripts")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Chroot:
     """A Debian 12 with nothing but its base."""
     assert shutil.which("mmdebstrap"), "mmdebstrap is needed: ./install.sh test installs it"
     root = tmp_path_factory.mktemp("bare") / "root"
@@ -67,15 +72,15 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", root, sources], check=True, timeout=600
     )
-    return Machine(root)
+    return Chroot(root)
 
 
 @pytest.fixture(scope="session")
-def bundle(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a machine without network is given: bundle.sh's folder."""
     folder = tmp_path_factory.mktemp("bundle")
     done = subprocess.run(
-        [ROOT / "packaging/deb/bundle.sh", folder, package.deb],
+        [ROOT / "packaging/deb/bundle.sh", folder, package],
         capture_output=True,
         text=True,
         timeout=600,
@@ -86,9 +91,9 @@ def bundle(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine(bare: Machine, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def installed(bare: Chroot, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Chroot:
     """A Debian 12 with the package installed from the bundle, with no network; tests leave it as it is."""
-    made = bare.copy(tmp_path_factory.mktemp("machine") / "root")
+    made = bare.copy(tmp_path_factory.mktemp("installed") / "root")
     shutil.copytree(bundle, made.root / "srv/bundle")
     done = made.tried("/srv/bundle/install.sh", "--offline", "/srv/bundle", timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,5 +86,5 @@ def test_what_root_writes_into_anothers_folder_is_the_others(tmp_path: Path) -> 
     if os.geteuid() != 0:
         pytest.skip("needs root")
     os.chown(tmp_path, 65534, 65534)
-    keys.write_file(tmp_path / "small", b"1")
+    write_file(tmp_path / "small", b"1")
     assert (tmp_path / "small").stat().st_uid == 65534

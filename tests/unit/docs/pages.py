@@ -68,12 +68,14 @@ def anchors(page: Path) -> set[str]:
 def mentions(page: Path) -> list[list[str]]:
     """Every `falaj ...` of a page, in words: in its blocks, its indented lines and its text."""
     text = page.read_text().replace("\\\n", " ")
-    pieces = [line.strip() for line in text.splitlines() if line.startswith(("    ", "falaj "))]
+    pieces = [
+        line.strip() for line in text.splitlines() if line.startswith(("    ", "falaj ", "sudo falaj "))
+    ]
     pieces += re.findall(r"\$\((falaj [^)|]+)", text)
     pieces += _INLINE.findall(_BLOCK.sub("", text))
     found = []
     for piece in pieces:
-        piece = re.sub(r"^([A-Z_]+=\S+ )+", "", piece)
+        piece = re.sub(r"^(sudo |[A-Z_]+=\S+ )+", "", piece)
         if re.match(r"falaj( |$)", piece):
             found.append(shlex.split(re.split(r" [|>] ", piece)[0], comments=True))
     return found

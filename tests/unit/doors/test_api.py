@@ -19,6 +19,8 @@ NO = "There is no "
 SCENARIOS: list[tuple[str, str, str, Any, int, str]] = [
     ("viewer", "GET", "/status", None, 200, '"ready":false'),
     ("operator", "GET", "/doctor", None, 200, '"check"'),
+    ("operator", "GET", "/gpu", None, 200, '"devices"'),
+    ("viewer", "GET", "/gpu", None, 403, "As viewer you may not"),
     ("viewer", "GET", "/datasets", None, 200, "[]"),
     ("viewer", "GET", "/datasets/none", None, 404, NO),
     ("viewer", "GET", "/datasets/none/profile", None, 404, NO),
