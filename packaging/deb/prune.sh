@@ -28,7 +28,7 @@ find . -type f \( -name '*.pyi' -o -name '*.h' -o -name '*.hpp' -o -name '*.c' -
 rm -rf onnxruntime/capi/libonnxruntime.so.1* onnxruntime/transformers onnxruntime/tools onnxruntime/datasets
 
 # Commands of libraries, in any form.
-rm -rf huey/bin onnx/bin onnx/defs/gen_doc.py onnx/gen_proto.py
+rm -rf huey/bin onnx/bin onnx/defs/gen_doc.py
 
 # What wheels put beside their modules: manuals, examples, settings.
 rm -rf "$venv/include" "$venv/share" "$venv/etc"

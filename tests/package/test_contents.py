@@ -18,7 +18,7 @@ import pytest
 from appliance import __version__
 from appliance.cli import main as falaj
 from tests.conftest import ROOT
-from tests.package.conftest import Unpacked
+from tests.package.conftest import Unpacked, build
 
 LOCK = (ROOT / "packaging/lock.txt").read_text()
 LEFT_OUT = (ROOT / "packaging/deb/left-out").read_text()
@@ -74,7 +74,7 @@ def test_it_stays_small(package: Path, unpacked: Unpacked) -> None:
 def test_all_of_the_lock_is_in_it(unpacked: Unpacked) -> None:
     found = {plain(one.name) for one in distributions(path=[str(unpacked.site)])}
     assert found == IN_IT
-    assert LOCKED - IN_IT == {"openvino-telemetry", "pip"}
+    assert {"openvino-telemetry", "pip"} == LOCKED - IN_IT
 
 
 def test_every_library_is_the_wheels_own_byte_for_byte(unpacked: Unpacked) -> None:
@@ -100,7 +100,7 @@ def test_every_module_is_compiled_for_where_it_will_lie(unpacked: Unpacked) -> N
         (compiled,) = path.parent.glob(f"__pycache__/{path.stem}.cpython-*.pyc")
         content = compiled.read_bytes()
         assert content[4:8] == b"\x01\0\0\0", f"{compiled} is compared with its source when it is loaded"
-        code = marshal.loads(content[16:])
+        code = marshal.loads(content[16:])  # noqa: S302
         assert isinstance(code, CodeType)
         assert code.co_filename == f"/{path.relative_to(unpacked.root)}"
 
@@ -160,7 +160,7 @@ def test_every_part_has_its_licence(unpacked: Unpacked) -> None:
     stanzas = [dict(re.findall(r"^([A-Z]\w+): (.*)", one, re.MULTILINE)) for one in told.split("\n\n")]
     assert all({"Files", "Copyright", "License"} <= set(one) for one in stanzas[1:])
     parts = {one["Comment"].split()[0] for one in stanzas[2:]}
-    assert IN_IT < parts
+    assert parts > IN_IT
     kept = {one.name for one in (unpacked.doc / "licences").iterdir()}
     assert IN_IT - kept == {"flatbuffers"}, "its wheel carries no licence file"
 
@@ -222,8 +222,6 @@ def test_a_part_that_may_not_be_shipped_ends_the_build(licence: str, may: bool) 
 
 def test_build_again_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
     """In another folder, at another time; compared byte for byte."""
-    from tests.package.conftest import build
-
     members = subprocess.run(["ar", "t", package], capture_output=True, text=True, check=True).stdout
     again = build(tmp_path, *(["--fast"] if "zst" in members else []))
     assert hashlib.sha256(again.read_bytes()).hexdigest() == hashlib.sha256(package.read_bytes()).hexdigest()
@@ -233,12 +231,10 @@ def test_lintian_has_nothing_to_say_that_is_not_overridden_with_a_reason(package
     members = subprocess.run(["ar", "t", package], capture_output=True, text=True, check=True).stdout
     # bookworm's lintian does not know zstd, which only the quick build uses
     quick = ["--suppress-tags", "malformed-deb-archive"] if "zst" in members else []
-    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--show-overrides", *quick, package]
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--display-info", *quick, package]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout
-    used = set(re.findall(r"^O: falaj: (\S+)", done.stdout, re.MULTILINE))
+    told = [line for line in done.stdout.splitlines() if not line.startswith("I:")]
+    assert done.returncode == 0, told
+    assert "unused-override" not in done.stdout
     overrides = (ROOT / "packaging/deb/debian/falaj.lintian-overrides").read_text()
-    assert used == set(re.findall(r"^falaj: (\S+)", overrides, re.MULTILINE)), (
-        "an override is no longer needed"
-    )
-    assert not re.search(r"\n\nfalaj:|\Afalaj:", overrides), "each override has its reason above it"
+    assert not re.search(r"(\A|\n\n)falaj:", overrides), "each override has its reason above it"
