@@ -53,6 +53,14 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and not last.isdigit()
 
 
+def local_name(setting: str) -> str:
+    """A name for multicast DNS, or none. Raises ValueError saying what is wrong with it."""
+    label, dot, last = setting.rpartition(".")
+    if setting and (not is_name(setting) or "." in label or not dot or last != "local"):
+        raise ValueError(f"is no single name under .local: {setting!r}")
+    return setting
+
+
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach the address; it then speaks plain HTTP."""
     return ipaddress.ip_address(address).is_loopback

@@ -1,8 +1,8 @@
 """Settings: one typed table, read once at start.
 
-Defaults, then `falaj.toml` of the home (or `/etc/falaj/falaj.toml`), then `FALAJ_SECTION_KEY` of the
-environment; the later wins. An unknown key fails and names the nearest one. `docs/settings.md` is
-generated from this table.
+Defaults, then the settings file (`/etc/falaj/falaj.toml` for the installed appliance, `falaj.toml` in the
+home of any other), then `FALAJ_SECTION_KEY` of the environment; the later wins. An unknown key fails and
+names the nearest one. `docs/settings.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from appliance.errors import BadInput, FalajError
 SYSTEM_HOME = Path("/var/lib/falaj")
 SYSTEM_CONFIG = Path("/etc/falaj/falaj.toml")
 SYSTEM_RUN_DIR = Path("/run/falaj")
+SYSTEMD = Path("/run/systemd/system")  # there where systemd is the first process, sd_booted(3)
+FILE, ENVIRONMENT = "file", "environment"
 
 
 def _setting(default: Any, help: str, low: float = 0, high: float = 1e9) -> Any:
@@ -58,6 +60,9 @@ class InferenceSettings:
     drain_seconds: float = _setting(
         30.0, "seconds that running requests get to end when a worker stops", 0, 3600
     )
+    stuck_seconds: float = _setting(
+        30.0, "seconds without a sign of life after which a worker process is replaced", 5, 3600
+    )
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,15 @@ class AdminSettings:
 @dataclass(frozen=True)
 class TlsSettings:
     names: str = _setting("", "further names and addresses that the certificate is for, separated by commas")
+
+
+@dataclass(frozen=True)
+class MdnsSettings:
+    name: str = _setting(
+        "",
+        "name under .local by which the appliance announces itself in the office network, e.g. falaj.local; "
+        "empty announces nothing",
+    )
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,7 @@ SECTIONS: dict[str, type[Any]] = {
     "inference": InferenceSettings,
     "admin": AdminSettings,
     "tls": TlsSettings,
+    "mdns": MdnsSettings,
     "worker": WorkerSettings,
     "jobs": JobSettings,
     "training": TrainingSettings,
@@ -145,6 +160,7 @@ class Config:
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
+    mdns: MdnsSettings = field(default_factory=MdnsSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -152,6 +168,12 @@ class Config:
     data: DataSettings = field(default_factory=DataSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
+    told_by: Mapping[str, str] = field(default_factory=dict, compare=False)  # setting -> FILE or ENVIRONMENT
+
+    def value(self, setting: str) -> Any:
+        """What holds for a `section.key`."""
+        section, _, key = setting.partition(".")
+        return getattr(getattr(self, section), key)
 
     @property
     def run_dir(self) -> Path:
@@ -165,6 +187,11 @@ class Config:
     def egress_dir(self) -> Path:
         """Where the egress role is asked: beside the run folder, since that role may not look into it."""
         return self.run_dir.with_name(f"{self.run_dir.name}-egress")
+
+    @property
+    def more_names(self) -> str:
+        """What the certificate is for beside what the machine is called by itself."""
+        return ", ".join(filter(None, (self.tls.names, self.mdns.name)))
 
     @property
     def inference_workers(self) -> int:
@@ -197,23 +224,41 @@ def find_home(told: str | None = None) -> Path:
     return checkout / "var" if (checkout / "install.sh").exists() else SYSTEM_HOME
 
 
-def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read the settings that hold for the appliance whose data lives in `home`.
+def settings_file(home: Path) -> Path:
+    """Where the owner writes settings: root's file for the installed appliance, else one in the home."""
+    return SYSTEM_CONFIG if home == SYSTEM_HOME else home / "falaj.toml"
 
-    Raises BadInput for an unknown section or key, a value of the wrong type, or what is no address.
+
+def under_systemd(home: Path) -> bool:
+    """Whether systemd starts the appliance of this home."""
+    return home == SYSTEM_HOME and SYSTEMD.is_dir()
+
+
+def start_command(home: Path) -> str:
+    """What starts the appliance of this home."""
+    return "sudo systemctl start falaj.target" if under_systemd(home) else "falaj run"
+
+
+def load(
+    home: Path,
+    environment: Mapping[str, str] = os.environ,
+    written: str | None = None,
+    file: Path | None = None,
+) -> Config:
+    """Read the settings that hold for the appliance whose data lies in `home`.
+
+    `written` stands for what is in the settings file (or in another `file`), to try it first. Raises BadInput
+    for an unknown section or key, a value of the wrong type, or what is no address.
     """
+    path = file or settings_file(home)
+    if written is None:
+        written = _content(path)
     given: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    try:
-        for path in (home / "falaj.toml", SYSTEM_CONFIG):
-            if path.exists():
-                _read_file(path, given)
-                break
-    except PermissionError as error:
-        raise FalajError(
-            f"{error.filename} is not yours to read.", "Act as the user who owns the data directory."
-        ) from error
-    _read_environment(environment, given)
-    config = Config(home=home, **{section: SECTIONS[section](**values) for section, values in given.items()})
+    _read_file(path, written, given)
+    told_by = dict.fromkeys(_names(given), FILE)
+    told_by |= dict.fromkeys(_read_environment(environment, given), ENVIRONMENT)
+    sections = {section: SECTIONS[section](**values) for section, values in given.items()}
+    config = Config(home=home, **sections, told_by=told_by)
     if config.jobs.heartbeat > config.jobs.lease / 2:
         raise BadInput(
             "jobs.heartbeat must be at most half of jobs.lease.",
@@ -227,13 +272,44 @@ def load(home: Path, environment: Mapping[str, str] = os.environ) -> Config:
     _told("inference.host", "127.0.0.1", addresses.hosts, config.inference.host)
     _told("admin.host", "127.0.0.1", addresses.hosts, config.admin.host)
     _told("tls.names", "falaj.lan, 192.168.1.20", addresses.names, config.tls.names)
+    _told("mdns.name", "falaj.local", addresses.local_name, config.mdns.name)
     return config
 
 
-def _read_file(path: Path, given: dict[str, dict[str, Any]]) -> None:
+def default(setting: str) -> Any:
+    """What a `section.key` is unless told. Raises BadInput when there is none, with the nearest name."""
+    section, _, key = setting.partition(".")
+    for one in dataclasses.fields(SECTIONS[section]) if section in SECTIONS else ():
+        if one.name == key:
+            return one.default
+    names = [f"{known}.{name}" for known, name, *_ in settings()]
+    close = difflib.get_close_matches(setting, names, n=1, cutoff=0.0)
+    raise BadInput(
+        f"There is no setting '{setting[:60]}'.", f"Did you mean '{close[0]}'? All of them: falaj config ls"
+    )
+
+
+def _content(path: Path) -> str:
     try:
-        content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not a text in UTF-8.", "Write it anew, or remove it.") from error
+    except PermissionError as error:
+        raise FalajError(
+            f"{error.filename} is not yours to read.", "Act as the user who owns the data directory."
+        ) from error
+
+
+def _names(given: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [f"{section}.{key}" for section, values in given.items() for key in values]
+
+
+def _read_file(path: Path, written: str, given: dict[str, dict[str, Any]]) -> None:
+    try:
+        content = tomllib.loads(written)
+    except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is not valid TOML: {error}", "Mend that line, then start again.") from error
     for section, values in content.items():
         if section not in SECTIONS:
@@ -241,17 +317,22 @@ def _read_file(path: Path, given: dict[str, dict[str, Any]]) -> None:
         if not isinstance(values, dict):
             raise BadInput(f"{path}: '{section}' must be a section.", f"Write it as [{section}].")
         for key, value in values.items():
-            given[section][key] = _typed(section, key, value, str(path))
+            given[section][key] = typed(section, key, value, str(path))
 
 
-def _read_environment(environment: Mapping[str, str], given: dict[str, dict[str, Any]]) -> None:
+def _read_environment(environment: Mapping[str, str], given: dict[str, dict[str, Any]]) -> list[str]:
+    """The settings that it gave."""
+    found = []
     for name, value in environment.items():
         section, _, key = name.removeprefix("FALAJ_").lower().partition("_")
         if name.startswith("FALAJ_") and section in SECTIONS:
-            given[section][key] = _typed(section, key, value, name)
+            given[section][key] = typed(section, key, value, name)
+            found.append(f"{section}.{key}")
+    return found
 
 
-def _typed(section: str, key: str, value: Any, where: str) -> Any:
+def typed(section: str, key: str, value: Any, where: str) -> Any:
+    """A value as its setting wants it. Raises BadInput saying `where` it is to be mended."""
     entries = {entry.name: entry for entry in dataclasses.fields(SECTIONS[section])}
     if key not in entries:
         raise BadInput(f"{where} has an unknown setting '{section}.{key}'.", _nearest(key, entries))

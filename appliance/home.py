@@ -19,6 +19,7 @@ from appliance.db.audit import HEAD_FILE
 from appliance.db.migrations import registry, telemetry
 from appliance.errors import Corrupted, FalajError
 from appliance.keys import KeyRing
+from appliance.registry import changes
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def create(path: Path) -> Home:
     if home.registry.one("SELECT 1 FROM audit LIMIT 1") is None:
         with home.registry.write() as tx:
             tx.audit("system", "appliance.create", "appliance", {"at": clock.now()})
+    changes.record(home.registry, settings)
     return home
 
 

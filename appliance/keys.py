@@ -115,13 +115,18 @@ def _read_master(folder: Path) -> bytes:
     return master
 
 
-def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a small file so that a crash leaves the old or the new one: temp, fsync, rename, fsync."""
+def write_file(path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Replace a small file so that a crash leaves the old or the new one: temp, fsync, rename, fsync.
+
+    `owner`: the user and group that it is given to, which only root can do.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            _give_to_owner(temporary)
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)  # also where the umask allows less
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -130,13 +135,6 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
-
-
-def _give_to_owner(path: Path) -> None:
-    """What root makes in another account's folder is that account's, whose processes go on with it."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -22,27 +22,38 @@ _LOOK = 0.005
 
 
 def announce(run_dir: Path, role: str, body: Row) -> None:
-    """Say what this process does now. Roles: inference, inference-worker, tokens, tls, admin, worker."""
-    folder = run_dir / "presence"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{role}.{os.getpid()}.json"
+    """Say what this process does now.
+
+    Roles: inference, inference-worker, proof, tokens, tls, admin, worker.
+    """
+    path = _own(run_dir, role)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = {"role": role, "pid": os.getpid(), "process": process_name(os.getpid()), **body}
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(content))
     temporary.rename(path)
 
 
+def touch(run_dir: Path, role: str) -> None:
+    """Say once more what was announced: `touched` changes. Needs no room. Raises FileNotFoundError."""
+    os.utime(_own(run_dir, role))
+
+
 def leave(run_dir: Path, role: str) -> None:
     """This process stops."""
-    (run_dir / "presence" / f"{role}.{os.getpid()}.json").unlink(missing_ok=True)
+    _own(run_dir, role).unlink(missing_ok=True)
+
+
+def _own(run_dir: Path, role: str) -> Path:
+    return run_dir / "presence" / f"{role}.{os.getpid()}.json"
 
 
 def present(run_dir: Path, role: str) -> list[Row]:
-    """What the living processes of a role say, by process id."""
+    """What the living processes of a role say, by process id; `touched` is when, to compare only."""
     found = []
     for path in sorted((run_dir / "presence").glob(f"{role}.*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            body: Row = json.loads(path.read_text())
+            body: Row = json.loads(path.read_text()) | {"touched": path.stat().st_mtime_ns}
             if lives(body["process"]):
                 found.append(body)
             else:
@@ -86,7 +97,7 @@ def clear(run_dir: Path) -> None:
     """Remove what this appliance keeps in its run folder; it has stopped, in good order or not."""
     for name in ("presence", "jobs"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("generation", "local.token", "falaj.sock", "tls.pem", "clock.json"):
+    for name in ("generation", "local.token", "falaj.sock", "endpoint.sock", "tls.pem", "clock.json"):
         (run_dir / name).unlink(missing_ok=True)
         for unfinished in run_dir.glob(f".{name}.*"):  # its writer was killed
             unfinished.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import logging
 import os
 import signal
 from pathlib import Path
@@ -47,7 +47,19 @@ def core_time(pid: int) -> dict[int, float]:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, also if it has died just now."""
+    import ctypes  # makes memory that is written and run, which a unit may forbid
+
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     told = os.environ.get("FALAJ_PARENT")
     if told is not None and os.getppid() != int(told):
         os._exit(1)
+
+
+def start_as_child() -> None:
+    """What every process of the appliance does first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    os.umask(0o077)
+    if "FALAJ_PARENT" in os.environ:
+        die_with_parent()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -47,8 +47,19 @@ SETTINGS_HEAD = """\
 
 <!-- Made from the code by `python -m docs.generate`; change the code, not this page. -->
 
-No setting has to be changed. To change one, write it into `falaj.toml` in the data directory, then stop the
-appliance and start it again:
+No setting has to be changed. `falaj config ls` and the page *Settings* show what holds, where it comes from
+and what differs from the default. To change one and go back:
+
+```sh
+falaj config set inference.workers 2
+falaj config get inference.workers
+falaj config check
+falaj config unset inference.workers
+```
+
+A wrong value is refused and changes nothing. The installed appliance is started anew with the change at once
+(put `sudo` before it; `--no-restart` leaves that for later); any other has to be stopped and started.
+Your comments and the order in the file stay. An editor does as well:
 
 ```toml
 [inference]
@@ -56,8 +67,12 @@ workers = 2
 max_body_mb = 8
 ```
 
-- Without a `falaj.toml` in the data directory, `/etc/falaj/falaj.toml` is read.
-- A variable of the environment, named in the tables, counts more than the file.
+- The file is `/etc/falaj/falaj.toml` for the installed appliance (data in `/var/lib/falaj`), which root alone
+  writes, and `falaj.toml` in the data directory for any other. Only the one of them is read.
+- A variable of the environment, named in the tables, counts more than the file. (Under systemd `host` and
+  `port` of both sections are read from the file alone: systemd makes the sockets.)
+- Each start compares what holds with what held before, and writes what differs into the
+  [records](tokens-and-audit.md#the-audit-chain) as `settings.changed`, however it was changed.
 - A section or setting that does not exist is refused, and the nearest name is told.
 - A `host` may name several addresses. On this machine's own (`127.0.0.1`, `::1`) plain HTTP is spoken, on any
   other TLS; `0.0.0.0` or `::` means all of them, with TLS. See [the network](network.md).

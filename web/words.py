@@ -13,6 +13,7 @@ from pathlib import Path
 from babel.messages.frontend import CommandLineInterface
 from babel.messages.pofile import read_po, write_po
 
+from appliance.config import settings
 from appliance.validation.words import METRICS, RULES, VERDICTS
 from appliance.verbs import troubles
 
@@ -43,6 +44,7 @@ def _of_the_core() -> Iterator[str]:
     for word in METRICS.values():
         yield from (word.plain, word.reading)
     yield from (*RULES.values(), *VERDICTS.values())
+    yield from (help for *_, help in settings())
     for pair in troubles.WORDS:
         yield from pair
 

@@ -13,9 +13,11 @@ from appliance.admin import (
     models,
     monitoring,
     network,
+    outside,
     overview,
     people,
     programs,
+    settings,
     training,
     trying,
 )
@@ -40,6 +42,8 @@ BLUEPRINTS = [
         programs,
         account,
         network,
+        outside,
+        settings,
         checks,
     )
 ]

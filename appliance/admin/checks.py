@@ -1,14 +1,15 @@
-"""The doctor's checks, each with what to do."""
+"""The doctor's checks, each with what to do; those that read all that is stored only when asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from appliance.admin import words
 from appliance.admin.rendering import ask, page
 from appliance.doors import access
+from appliance.verbs.doctor import LONG
 
 blueprint = Blueprint("checks", __name__)
 
@@ -16,4 +17,6 @@ blueprint = Blueprint("checks", __name__)
 @blueprint.get("/checks")
 @access.needs("doctor")
 def checks() -> Any:
-    return page("checks.html", checks=ask("doctor"), words=words)
+    quick = request.args.get("all") != "yes"
+    left_out = LONG if quick else ()
+    return page("checks.html", checks=ask("doctor", quick=quick), left_out=left_out, words=words)

@@ -21,7 +21,9 @@ PAGES = (
     ("/users", N_("People"), "user", "user.ls"),
     ("/tokens", N_("Programs"), "key", "token.ls"),
     ("/network", N_("Network"), "network", "certificate.show"),
-    ("/checks", N_("Checks"), "settings", "doctor"),
+    ("/egress", N_("Connections out"), "out", "egress.ls"),
+    ("/settings", N_("Settings"), "settings", "config.ls"),
+    ("/checks", N_("Checks"), "check", "doctor"),
     ("/account", N_("My account"), "user", "account.password"),
 )
 

@@ -133,6 +133,9 @@ def deed(action: str, subject: str = "") -> str:
         "deployment.fail": _("a version could not be used"),
         "deployment.retire": _("stopped a model's answers"),
         "deployment.switch": _("put a version to use"),
+        "egress.allow": _("allowed a connection out"),
+        "egress.deny": _("took a connection out back"),
+        "egress.test": _("tried a connection out"),
         "job.add": _("asked for a job"),
         "job.cancel": _("stopped a job"),
         "job.cancelled": _("a job was stopped"),
@@ -143,6 +146,7 @@ def deed(action: str, subject: str = "") -> str:
         "model.remove": _("removed a version"),
         "session.begin": _("signed in"),
         "session.end": _("a session was ended"),
+        "settings.changed": _("settings were changed"),
         "setup.code": _("a set-up code was made"),
         "setup.done": _("set the appliance up"),
         "token.create": _("made a token"),
@@ -188,6 +192,16 @@ def role(word: str) -> str:
 def check(name: str) -> str:
     """What the doctor looks at, in words."""
     return {
+        "settings": _("Settings"),
+        "program": _("Program and libraries"),
+        "units": _("Services of the system"),
+        "ports": _("Ports"),
+        "permissions": _("Who may read the data"),
+        "memory": _("Memory"),
+        "clock": _("Clock"),
+        "gpu": _("Graphics processor"),
+        "models": _("Versions of the models in use"),
+        "queue": _("Waiting jobs"),
         "keys": _("Keys"),
         "registry": _("Main records"),
         "telemetry": _("Measurements"),
@@ -197,6 +211,34 @@ def check(name: str) -> str:
         "certificate": _("Certificate"),
         "roles": _("Running parts"),
         "deployed": _("Models in use"),
+        "egress": _("Connections out"),
+    }.get(name, name)
+
+
+def call_out(verdict: str) -> str:
+    """How calls out ended."""
+    return {"done": _("answered"), "refused": _("refused"), "failed": _("failed")}.get(verdict, verdict)
+
+
+def source(word: str) -> str:
+    """Where a setting comes from."""
+    return {"file": _("from the file"), "environment": _("from the environment")}.get(word, word)
+
+
+def section(name: str) -> str:
+    """What the settings of a section are about."""
+    return {
+        "inference": _("Answering programs"),
+        "admin": _("This page"),
+        "tls": _("The certificate"),
+        "worker": _("Jobs at the same time"),
+        "jobs": _("Each job"),
+        "training": _("Training"),
+        "gate": _("The quality gate"),
+        "data": _("Data that comes in"),
+        "telemetry": _("Kept predictions"),
+        "drift": _("Noticing change"),
+        "mdns": _("A name in the office"),
     }.get(name, name)
 
 

@@ -44,8 +44,11 @@ class Route:
 
 ROUTES = (
     Route("GET", "/status", "status", "Whether every part is there and ready"),
-    Route("GET", "/doctor", "doctor", "Look for trouble; every check with its fix"),
     Route("GET", "/gpu", "gpu.show", "The graphics cards of the machine, and whether they are used"),
+    Route("GET", "/doctor", "doctor", "Look for trouble; every check with its fix",
+          {"quick": FLAG | {"description": "leave out what reads whole databases and every stored file"}}),
+    Route("GET", "/settings", "config.ls", "Every setting, where it comes from, and what differs",
+          {"section": TEXT}),
     Route("GET", "/datasets", "dataset.ls", "All versions of all datasets, or of one", {"dataset": TEXT}),
     Route("GET", "/datasets/{dataset}", "dataset.show", "Columns of a dataset and what the import assumed"),
     Route("GET", "/datasets/{dataset}/profile", "dataset.profile", "What is in each column"),
@@ -140,4 +143,13 @@ ROUTES = (
         {"certificate": TEXT, "key": TEXT}, ("certificate", "key"),
     ),
     Route("DELETE", "/certificate", "certificate.forget", "Go back to the appliance's own certificate"),
+    Route("GET", "/egress", "egress.ls", "What this machine may call, and what was called and refused"),
+    Route(
+        "POST", "/egress/rules", "egress.allow", "Allow an address outside",
+        {"address": TEXT | {"description": "HOST or HOST:PORT"}, "purpose": TEXT}, ("address", "purpose"),
+        201,
+    ),
+    Route("DELETE", "/egress/rules/{address}", "egress.deny", "Take the rule for HOST:PORT back"),
+    Route("POST", "/egress/test", "egress.test", "Get a URL once, and say how that ended",
+          {"url": TEXT}, ("url",)),
 )  # fmt: skip

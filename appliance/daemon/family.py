@@ -59,10 +59,15 @@ class Family:
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
-    def run(self, stop_after: float, look: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        stop_after: float,
+        look: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep all children running until SIGTERM, SIGINT or SIGHUP; they then get `stop_after` seconds.
 
-        `look` is called on every round.
+        `look` is called on every round, `on_stop` when the signal has come.
         """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
@@ -73,6 +78,7 @@ class Family:
                 self._tend(child)
             look()
             time.sleep(_LOOK)
+        on_stop()
         self._stop(stop_after)
 
     def leave(self, child: Child, seconds: float) -> None:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 from appliance.errors import FalajError, Overloaded, TooLarge
@@ -32,6 +33,17 @@ LINGER = 2.0  # seconds in which a refused sender may finish
 SLOWEST = 1024.0  # bytes a second that an upload must bring on the whole, after its first SILENCE seconds
 _JSON = ("content-type", "application/json")
 
+_HEALTH = SimpleNamespace(
+    method="GET",
+    path="/healthz",
+    query_string="",
+    http_version="1.1",
+    scheme="http",
+    server="127.0.0.1:0",
+    client="127.0.0.1:0",
+    headers={"host": "127.0.0.1"},
+)
+
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -47,11 +59,13 @@ class Front:
         self._waiting = self._uploading = 0
         self._closed = threading.Event()
         self._bodies = BodyReader(SECONDS, LARGEST)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._uploads: ThreadPoolExecutor | None = None
         self._sweep: asyncio.Task[None] | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="falaj-page")
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="falaj-upload")
         self._sweep = loop.create_task(self._bodies.sweep())
@@ -63,6 +77,17 @@ class Front:
         for pool in (self._pool, self._uploads):
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def trouble(self) -> str:
+        """Why GET /healthz is not answered, by way of the loop and a thread; "" when it is.
+
+        Asked from another thread, and waits for as long as they do.
+        """
+        if self._loop is None:
+            return "the page is not served yet"
+        asked = self._in_a_thread(self._pool, environ(_HEALTH, io.BytesIO()))
+        status, _, body = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+        return "" if status == 200 else f"the page answers {status}: {body[:200].decode('utf-8', 'replace')}"
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         try:

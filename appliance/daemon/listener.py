@@ -78,7 +78,7 @@ class Listener:
 
 
 def listeners(home: Home, made: Sequence[socket.socket]) -> list[Listener]:
-    """Each socket with what it speaks: plain HTTP on a loopback address, TLS on any other."""
+    """Each socket with what it speaks: plain HTTP on a loopback address or a path, else TLS."""
     if not any(map(needs_tls, made)):
         return [Listener(sock) for sock in made]
     path = certificates.shown_path(home)
@@ -166,6 +166,7 @@ class _Worker:
         gone: Callable[[_Worker], None],
     ) -> None:
         self._leaving = self._stopped = False
+        local = listener.sock.family == socket.AF_UNIX
         self._descriptor = os.dup(listener.sock.fileno())  # granian closes it in the end
         self._is_last: Callable[[Any], bool] | None = None  # whether a request is its connection's last one
         self._app = app
@@ -174,7 +175,7 @@ class _Worker:
         self._stop.add_cb(lambda: loop.call_soon_threadsafe(gone, self))
         worker = _core.RSGIWorker(
             1,  # worker id
-            (None, _core.SocketHolder(self._descriptor, False, backlog)),
+            (None, _core.SocketHolder(self._descriptor, local, backlog)),
             None,  # ipc
             1,  # runtime threads
             8,  # runtime blocking threads
@@ -193,7 +194,8 @@ class _Worker:
         scheduler = _futures._new_cbscheduler(
             loop, _futures._future_watcher_wrapper(self._answer), impl_asyncio=True
         )
-        worker.serve_str(scheduler, loop, self._stop)
+        serve = worker.serve_str_uds if local else worker.serve_str
+        serve(scheduler, loop, self._stop)
 
     def leave(self) -> None:
         """Get no new connections, and let go of the others as they are answered; again does nothing.
@@ -217,7 +219,10 @@ class _Worker:
             self._stop.set()
 
     def share(self) -> None:
-        """Let go of every second connection as it is answered; one that is made anew has the same chance."""
+        """Let go of every second connection as it is answered; one that is made anew has the same chance.
+
+        Callers on a Unix socket have no address, and keep theirs: they are our own, and come one by one.
+        """
         if not self._leaving:
             self._is_last = lambda scope: bool(hash(scope.client) & 1)
             self._loop.call_later(_SHARING, self._keep)

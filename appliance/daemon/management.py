@@ -11,7 +11,7 @@ from appliance.errors import Corrupted
 from appliance.home import Home
 from appliance.security import certificates
 from appliance.security.authority import named
-from appliance.security.names import of_this_machine
+from appliance.security.names import of_this_machine, seen_by
 
 _FRESH = 10.0  # seconds; a name that was just added to the machine is known this soon
 
@@ -29,13 +29,13 @@ class _OwnNames:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._more = home.config.tls.names
         self._known: set[str] = set()
         self._looked = float("-inf")
 
     def __call__(self) -> set[str]:
         if time.monotonic() - self._looked > _FRESH:
-            self._known = set(of_this_machine(self._more).dns) | self._certified()
+            seen = seen_by(self._home.config) or of_this_machine(self._home.config.more_names)
+            self._known = set(seen.dns) | self._certified()
             self._looked = time.monotonic()
         return self._known
 

@@ -17,6 +17,7 @@ from appliance import addresses, config, presence
 from appliance import home as homes
 from appliance.errors import Conflict, FalajError
 from appliance.home import Home
+from appliance.monitoring import outgoing
 from appliance.registry import users
 from appliance.security import certificates, setup_code
 from appliance.security.local_token import make_local_token
@@ -48,7 +49,7 @@ def once(path: Path) -> None:
     settings = config.load(path)
     listening = [*addresses.hosts(settings.inference.host), *addresses.hosts(settings.admin.host)]
     with alone(path):
-        make_ready(path, tls_needed=not all(map(addresses.is_loopback, listening)))
+        allow(make_ready(path, tls_needed=not all(map(addresses.is_loopback, listening))))
 
 
 def make_ready(path: Path, tls_needed: bool) -> Home:
@@ -68,6 +69,19 @@ def make_ready(path: Path, tls_needed: bool) -> Home:
             raise
         log.warning("there is no certificate for TLS: %s", error.message)
     return opened
+
+
+def allow(home: Home) -> None:
+    """Let out what is allowed from the first moment on; trouble with it must not stop the start."""
+    try:
+        outgoing.put_in_force(home)
+    except FalajError as error:
+        log.warning("nothing may leave this machine yet: %s", error.message)
+
+
+def say_welcome(path: Path) -> None:
+    """`welcome` as a step of its own."""
+    welcome(homes.open_home(path))
 
 
 def welcome(home: Home) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
@@ -17,49 +16,53 @@ from pathlib import Path
 
 import psutil
 
-from appliance import clock, config, presence
+from appliance import presence
 from appliance.app import open_app
-from appliance.blobs import Unowned, told_when_full
-from appliance.daemon import sockets
+from appliance.daemon import proofs, sockets
 from appliance.daemon.crew import Crew
 from appliance.daemon.family import Family
 from appliance.daemon.governor import Governor
 from appliance.daemon.local_socket import LocalServer
-from appliance.db import audit
+from appliance.daemon.notify import Manager
+from appliance.daemon.rounds import Rounds, look_outside, put_right, watch_models
 from appliance.errors import FalajError
+from appliance.framing import endpoint_path
 from appliance.home import Home, open_home
 from appliance.jobs import ledger, queue
 from appliance.jobs.groups import open_groups
-from appliance.jobs.ledger import JobState
 from appliance.jobs.runner import Runner
-from appliance.process import die_with_parent
 from appliance.rollout import controller
-from appliance.security import certificates
 from appliance.security.refusals import Refusals
 from appliance.security.token_use import TokenUse
 from appliance.verbs import clock_jump
 
 log = logging.getLogger(__name__)
 
-_RECONCILE = 2.0
-_SWEEP = 600.0
-_HOUSEKEEPING = 60.0
-_CERTIFICATE = 10.0  # an address that the network has just given out is covered this soon
+_LOOK = 2.0
 _PAGE_DRAIN = 10.0
 _WORK_MODULE = "appliance.work"
 
 
-def inference(home: Path, listening: list[socket.socket]) -> None:
+def inference(home: Path, listening: list[socket.socket], manager: Manager) -> None:
     """The endpoint: makes or adopts its sockets and keeps the worker processes running. Stays small."""
-    settings = config.load(home)
+    opened = open_home(home)
+    settings = opened.config
     made = listening or sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
     family, drain = Family(home), settings.inference.drain_seconds
     governor = Governor(
         settings.inference_workers, settings.inference_workers_max, settings.inference.calm_seconds
     )
-    crew = Crew(family, governor, made, settings.run_dir, leave_seconds=2 * drain + 15.0)
+    crew = Crew(
+        family,
+        governor,
+        [*made, sockets.listen_at(endpoint_path(settings.run_dir))],
+        settings.run_dir,
+        leave_seconds=2 * drain + 15.0,
+        stuck_seconds=settings.inference.stuck_seconds,
+    )
+    manager.watch(proofs.of(proofs.registry(opened), crew.trouble), "answers predictions")
     try:
-        family.run(stop_after=drain + 5.0, look=crew.look)
+        family.run(stop_after=drain + 5.0, look=crew.look, on_stop=manager.stopping)
     finally:
         crew.close()
 
@@ -72,6 +75,7 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     from appliance.inference.doorkeeper import Doorkeeper
     from appliance.inference.endpoint import Endpoint
     from appliance.inference.plane import Plane
+    from appliance.inference.pulse import Pulse
     from appliance.inference.replica import Replica
     from appliance.monitoring.recorder import Recorder
 
@@ -80,11 +84,13 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     plane = Plane()
     doorkeeper = Doorkeeper(opened)
     replica = Replica(opened, plane, lambda: endpoint.failed)
+    pulse = Pulse(opened.run_dir, plane)
     endpoint = Endpoint(
         plane,
         doorkeeper.authorise,
         opened.config.inference,
         lambda: replica.ready,
+        on_start=pulse.start,
         on_refused=doorkeeper.refused,
         recorder=recorder,
     )
@@ -106,12 +112,13 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
             settled=endpoint.settled,
         )
     finally:
+        pulse.stop()
         replica.stop()
         doorkeeper.stop()
         recorder.stop()
 
 
-def admin(home: Path, listening: list[socket.socket]) -> None:
+def admin(home: Path, listening: list[socket.socket], manager: Manager) -> None:
     """The management side: the CLI's local socket and the HTTP port of the admin page."""
     from appliance.daemon.front import Front
     from appliance.daemon.listener import listeners
@@ -134,7 +141,15 @@ def admin(home: Path, listening: list[socket.socket]) -> None:
     try:
         with _present(app.home, "admin"):
             front = Front(site.wsgi_app, site.largest)
-            serve_rsgi(front, listeners(app.home, made), sockets.BACKLOG, drain_seconds=_PAGE_DRAIN)
+            proof = proofs.of(proofs.registry(app.home), proofs.local_door(app.home), front.trouble)
+            manager.watch(proof, "serves the admin page and the falaj command")
+            serve_rsgi(
+                front,
+                listeners(app.home, made),
+                sockets.BACKLOG,
+                drain_seconds=_PAGE_DRAIN,
+                on_stop=manager.stopping,
+            )
     finally:
         local.shutdown()
         for one in (site.refusals, local.refusals):
@@ -147,7 +162,7 @@ def _look_after(run_dir: Path, counts: Sequence[Refusals | TokenUse]) -> None:
     said = ""
     while True:
         clock_jump.look(run_dir)
-        time.sleep(_RECONCILE)
+        time.sleep(_LOOK)
         for one in counts:
             try:
                 one.flush()
@@ -157,7 +172,7 @@ def _look_after(run_dir: Path, counts: Sequence[Refusals | TokenUse]) -> None:
                 said = error.message
 
 
-def worker(home: Path) -> None:
+def worker(home: Path, manager: Manager) -> None:
     """The jobs: Huey's threads, each watching one child process, and the rounds that put things right."""
     opened = open_home(home)
     queue.empty(home / "queue.db")
@@ -174,10 +189,15 @@ def worker(home: Path) -> None:
         stopping=jobs.is_stopping,
         groups=open_groups(),
     )
-    threading.Thread(target=_rounds, args=(opened, jobs), name="falaj-rounds", daemon=True).start()
-    threading.Thread(target=_watch, args=(opened,), name="falaj-watch", daemon=True).start()
+    rounds, watch, outgoing = Rounds("falaj-rounds"), Rounds("falaj-watch"), Rounds("falaj-outgoing")
+    rounds.start(lambda: put_right(opened, jobs, rounds))
+    watch.start(lambda: watch_models(opened, watch))
+    outgoing.start(lambda: look_outside(opened, outgoing))
+    proof = proofs.of(proofs.registry(opened), jobs.trouble, rounds.trouble, watch.trouble, outgoing.trouble)
+    manager.watch(proof, "runs jobs")
     with _present(opened, "worker", bounds="groups" if runner.groups else "limits"):
         jobs.serve(settings.worker.jobs)
+        manager.stopping()
 
 
 def _run_job(home: Home, runner: Runner, id: str) -> None:
@@ -196,86 +216,6 @@ def _share_of_memory(jobs: int) -> int:
     return int(psutil.virtual_memory().total * 3 // 4 // max(1, jobs))
 
 
-def _rounds(home: Home, jobs: queue.Queue) -> None:
-    """Wake what waits (messages get lost), take back what was abandoned, sweep what nobody owns."""
-    swept = tended = float("-inf")
-    unowned: Unowned = {}
-    said = ""
-    while True:
-        if time.monotonic() - tended > _CERTIFICATE:
-            _tend_certificate(home)
-            tended = time.monotonic()
-        try:
-            ledger.reconcile(home.registry)
-            if jobs.is_empty():
-                for id in ledger.queued(home.registry):
-                    jobs.wake(id)
-            if time.monotonic() - swept > _SWEEP:
-                sweep(home, unowned, clock.uptime())
-                swept = time.monotonic()
-        except queue.Broken as error:
-            log.warning("%s; this role starts again with a new one", error)
-            os.kill(os.getpid(), signal.SIGTERM)
-        except FalajError as error:
-            if error.message != said:
-                log.warning("putting things right failed, and is tried again: %s", error.message)
-            said = error.message
-        except Exception:
-            log.exception("putting things right failed; it is tried again")
-        else:
-            said = ""
-        time.sleep(_RECONCILE)
-
-
-def _watch(home: Home) -> None:
-    """Look at what models in use are asked, and keep telemetry within its bounds."""
-    from appliance.monitoring.watch import Watch, housekeeping
-
-    watch, kept = Watch(home), float("-inf")
-    while True:
-        try:
-            watch.look()
-            if time.monotonic() - kept > _HOUSEKEEPING:
-                kept = time.monotonic()
-                housekeeping(home, clock_moved=bool(clock_jump.look(home.run_dir).by))
-        except FalajError as error:
-            log.warning("models in use could not be watched: %s", error.message)
-        except Exception:
-            log.exception("models in use could not be watched; it is tried again")
-        time.sleep(_RECONCILE)
-
-
-def _tend_certificate(home: Home) -> None:
-    """Keep the certificate good: its time runs out, addresses change. The servers follow it by themselves."""
-    try:
-        certificates.tend(home)
-    except FalajError as error:
-        log.warning("the certificate could not be looked after: %s", error.message)
-    except Exception:
-        log.exception("the certificate could not be looked after; it is tried again")
-
-
-def sweep(home: Home, unowned: Unowned, now: float) -> int:
-    """Delete stored files that no row and no waiting job has owned for an hour; how many there were.
-
-    `unowned` remembers from one sweep to the next since when; `now` is the uptime.
-
-    Under the write lock, so that nothing begins to refer to a file meanwhile; not while a job runs, whose
-    files no row owns yet; and not when the registry is behind its own audit head, as after a bad restore.
-    """
-    head = audit.read_head(home.path)
-    with home.registry.write() as tx, told_when_full():
-        jobs = ledger.unfinished(tx)
-        last = tx.one(audit.LAST)
-        if any(job.state is JobState.RUNNING for job in jobs) or (
-            head and head[0] > (last or {"seq": 0})["seq"]
-        ):
-            return 0
-        owned = {str(row["digest"]) for row in tx.all("SELECT digest FROM blobs")}
-        owned |= {str(job.payload.get("source", "")) for job in jobs}
-        return home.blobs.sweep(owned, unowned, now)
-
-
 @contextlib.contextmanager
 def _present(home: Home, role: str, **more: str) -> Iterator[None]:
     """Say that this role is there for as long as the block runs."""
@@ -284,13 +224,3 @@ def _present(home: Home, role: str, **more: str) -> Iterator[None]:
         yield
     finally:
         presence.leave(home.run_dir, role)
-
-
-def start_as_child() -> None:
-    """What every process of the appliance does first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("huey").setLevel(logging.WARNING)
-    os.umask(0o077)
-    if "FALAJ_PARENT" in os.environ:
-        die_with_parent()
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

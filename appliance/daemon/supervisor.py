@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance import config, presence
 from appliance.daemon import prepare, sockets
 from appliance.daemon.family import Child, Family
+from appliance.egress import folder
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +21,17 @@ def run(path: Path) -> None:
     """Start the appliance and keep it running. Raises FalajError when it can't start."""
     settings = config.load(path)  # a wrong setting is told before anything is made
     with prepare.alone(path):
+        folder.clear(settings.egress_dir)  # without it this process looks at the machine's addresses itself
         endpoint = sockets.listen_all(settings.inference.host, settings.inference.port, "inference.port")
         page = sockets.listen_all(settings.admin.host, settings.admin.port, "admin.port")
         opened = prepare.make_ready(path, tls_needed=any(map(sockets.needs_tls, [*endpoint, *page])))
         prepare.welcome(opened)
+        folder.prepare(settings.egress_dir)
+        prepare.allow(opened)
         opened.registry.close()
         family = Family(path)
         family.children += [
+            Child("egress", ["egress"]),
             Child("worker", ["worker"]),
             Child.on_sockets("admin", "admin", page),
             Child.on_sockets("inference", "inference", endpoint),
@@ -34,3 +39,4 @@ def run(path: Path) -> None:
         log.info("Falaj runs from %s; stop it with Ctrl-C", path)
         family.run(stop_after=settings.inference.drain_seconds + 10.0)
         presence.clear(settings.run_dir)
+        folder.clear(settings.egress_dir)

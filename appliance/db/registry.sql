@@ -68,6 +68,15 @@ CREATE TABLE deployments (
         FOREIGN KEY (model, version) REFERENCES versions (model, version)
     ) STRICT;
 
+CREATE TABLE egress_rules (
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        purpose TEXT NOT NULL,
+        added_by TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        PRIMARY KEY (host, port)
+    ) STRICT;
+
 CREATE TABLE jobs (
         id TEXT PRIMARY KEY,
         kind TEXT NOT NULL,

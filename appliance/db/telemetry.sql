@@ -1,5 +1,22 @@
 -- The schema of telemetry.db after all migrations; a test compares the two.
 
+CREATE TABLE egress_batch (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            batch TEXT NOT NULL
+        ) STRICT;
+
+CREATE TABLE egress_counts (
+            hour TEXT NOT NULL,
+            host TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            verdict TEXT NOT NULL CHECK (verdict IN ('done', 'refused', 'failed')),
+            calls INTEGER NOT NULL,
+            bytes_out INTEGER NOT NULL,
+            bytes_in INTEGER NOT NULL,
+            last_at TEXT NOT NULL,
+            PRIMARY KEY (hour, host, port, verdict)
+        ) STRICT;
+
 CREATE TABLE prediction_log (
             id INTEGER PRIMARY KEY,
             model TEXT NOT NULL,

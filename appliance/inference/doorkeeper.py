@@ -51,8 +51,9 @@ class Doorkeeper:
         return id
 
     def refused(self, client: str, status: int) -> None:
-        """Count a refused request; `client` is its address and port."""
-        self._refusals.add(f"address:{client.rpartition(':')[0].strip('[]')}", status)
+        """Count a refused request; `client` is its address and port, "" on the Unix socket."""
+        address = client.rpartition(":")[0].strip("[]")
+        self._refusals.add(f"address:{address or 'local'}", status)
 
     def _look(self, stamp: int) -> None:
         seen = max(stamp, presence.stamp_now())

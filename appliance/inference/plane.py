@@ -21,7 +21,8 @@ from appliance.data.types import Kind
 from appliance.errors import BrokenRow, FalajError, NotFound, Unavailable
 from appliance.runtimes import CannotLoad, Session, open_runtime
 from appliance.runtimes.measure import prove
-from appliance.runtimes.protocol import Matrix
+from appliance.runtimes.proof import Proof
+from appliance.runtimes.protocol import Matrix, one_line
 
 BULK = 64  # rows of the second warm-up call
 INLINE_US = 1000.0  # a call expected to take longer leaves the event loop for a pool thread
@@ -52,6 +53,7 @@ class Served:
         "inline_rows",
         "model",
         "one_row_us",
+        "proof",
         "reference",
         "runtime",
         "session",
@@ -66,6 +68,7 @@ class Served:
         self.signature = artefact.signature
         self.reference = artefact.reference
         self.session = session
+        self.proof = Proof(artefact.proof_rows[:1], artefact.proof_expected[:1], artefact.tolerance)
         self.one_row_us = one_row_us
         # More rows than this in one request would hold the event loop for over INLINE_US.
         spare = INLINE_US - one_row_us
@@ -237,6 +240,20 @@ class Plane:
         finally:
             served._inside.pop()
         return Prediction(model, served.version, served.runtime, x, values, signature, served.reference)
+
+    def prove(self, model: str) -> str:
+        """Answer one row of the version's proof, as a request is; what is wrong with that, or "".
+
+        Nothing is counted. Raises NotFound.
+        """
+        served = self._enter(model, None)
+        proof = served.proof
+        try:
+            return prove(served.session, proof.rows, proof.expected, proof.tolerance)[1]
+        except Exception as error:
+            return one_line(error)
+        finally:
+            served._inside.pop()
 
     def _enter(self, model: str, version: int | None) -> Served:
         """The current version with this request counted in it.

@@ -90,6 +90,10 @@ class Queue:
         )
         self._consumer.run()
 
+    def trouble(self) -> str:
+        """Why no job is taken up; "" when they are."""
+        return "" if self._consumer is not None else "the queue is not read yet"
+
     def is_stopping(self) -> bool:
         """Whether the loop was told to end; running jobs are then given back."""
         return self._consumer is not None and bool(self._consumer.stop_flag.is_set())
@@ -109,6 +113,20 @@ def empty(path: Path) -> None:
     except sqlite3.DatabaseError:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def fault(path: Path) -> str:
+    """What is wrong with the file; empty when nothing is, or when it isn't there yet."""
+    if not path.exists():
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
+    except sqlite3.OperationalError:  # busy, or not to be read just now
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if verdict == "ok" else str(verdict)
 
 
 def _raise_if_broken(error: sqlite3.Error) -> None:

@@ -15,7 +15,7 @@ from appliance.data.bins import Reference
 from appliance.db import Row
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.monitoring import drift, prediction_log, traffic, windows
+from appliance.monitoring import drift, outgoing, prediction_log, traffic, windows
 from appliance.monitoring.drift import Finding
 from appliance.monitoring.windows import Verdict, Window
 from appliance.registry import alerts, deployments, models
@@ -109,6 +109,7 @@ def housekeeping(home: Home, clock_moved: bool = False) -> None:
             prediction_log.prune(tx, 0.0, 0.0, most)
             return
         traffic.thin(tx, now)
+        outgoing.thin(tx, now)
         windows.thin(tx, clock.stamp_of(now - _WHOLE * traffic.HOUR))
         prediction_log.prune(tx, now, settings.log_days, most)
         prediction_log.merge(tx, now)

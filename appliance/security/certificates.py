@@ -27,6 +27,7 @@ from appliance.security.authority import (
     fingerprint,
     issue,
     make_authority,
+    named,
     split,
     why_renew,
 )
@@ -202,7 +203,12 @@ def _shown(home: Home, authority: Identity, signed: Identity, own: Identity | No
 
 
 def _names(home: Home) -> Names:
-    return machine.of_this_machine(home.config.tls.names)
+    """What the certificate should be for. While nobody sees the machine's addresses it keeps those it has."""
+    seen = machine.seen_by(home.config)
+    if seen is not None:
+        return seen
+    own, signed = machine.of_this_machine(home.config.more_names), _signed(home)
+    return Names(own.dns, named(signed.certificate).addresses) if signed else own
 
 
 def _moment(now: datetime | None) -> datetime:

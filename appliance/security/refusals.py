@@ -41,8 +41,10 @@ class Refusals:
         self._counts: dict[tuple[str, str], _Count] = {}
         self._lock = threading.Lock()
 
-    def add(self, source: str, status: int, about: str = "") -> None:
-        """Count one, `about` a user whose password was wrong. Writes at most one entry, and never fails."""
+    def add(self, source: str, status: int, about: str = "", times: int = 1) -> None:
+        """Count one, or so many, `about` a user whose password was wrong. Writes at most one entry, and never
+        fails.
+        """
         key = (source, about or self._door)
         with self._lock:
             if key not in self._counts and len(self._counts) >= MOST:
@@ -50,9 +52,9 @@ class Refusals:
             told = self._at_once and key not in self._counts
             count = self._counts.setdefault(key, _Count(time.monotonic()))
             if not told:
-                count.refused[str(status)] = count.refused.get(str(status), 0) + 1
+                count.refused[str(status)] = count.refused.get(str(status), 0) + times
         if told:
-            self._write(*key, {str(status): 1})
+            self._write(*key, {str(status): times})
         if self._at_once:
             self.flush()
 

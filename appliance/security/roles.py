@@ -40,6 +40,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "status": _EVERYBODY,
     "doctor": _RELEASES,
     "gpu.show": _RELEASES,
+    "config.ls": _MAKES,
     "dataset.add": _MAKES,
     "dataset.ls": _EVERYBODY,
     "dataset.show": _EVERYBODY,
@@ -92,6 +93,10 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "certificate.renew": _ADMIN,
     "certificate.use": _ADMIN,
     "certificate.forget": _ADMIN,
+    "egress.ls": _EVERYBODY,
+    "egress.allow": _ADMIN,
+    "egress.deny": _ADMIN,
+    "egress.test": _ADMIN,
 }
 OWN_PASSWORD = "account.password"  # the only verb of somebody who still has the password that others know
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.app import App
+from appliance.config import Config
 from appliance.db import Row
-from appliance.home import Home
 from appliance.runtimes import accelerators
 from appliance.verbs.call import Call
-from appliance.verbs.doctor import Check
+from appliance.verbs.check import Check
 
 PACKAGE = Path("/usr/lib/falaj-gpu/site-packages")
 DROP_INS = tuple(
@@ -38,7 +38,7 @@ def enabled() -> bool:
     return all(path.exists() for path in DROP_INS)
 
 
-def check(home: Home) -> Check:
+def check(settings: Config) -> Check:
     """For the doctor: no card is no trouble; a card that was switched on and has gone is."""
     devices = accelerators.found()
     usable = [one.name for one in devices if not one.fix]

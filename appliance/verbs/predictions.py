@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
+import socket
+from pathlib import Path
 
-from appliance import addresses
 from appliance.app import App
 from appliance.db import Row
 from appliance.errors import FalajError, Unavailable, rebuild_from_status
-from appliance.home import Home
+from appliance.framing import endpoint_path
 from appliance.registry.names import parse_reference
-from appliance.security import certificates
 from appliance.security.local_token import local_token
-from appliance.security.trust import trusting
 from appliance.verbs.call import Call
 
 _TIMEOUT = 60.0
@@ -28,7 +26,7 @@ def predict(app: App, call: Call) -> Row:
 
 def ask(app: App, model: str, body: bytes) -> Row:
     """POST to this appliance's own endpoint. Raises what the endpoint answered."""
-    connection = _connection(app.home)
+    connection = _Local(endpoint_path(app.home.run_dir))
     headers = {
         "Content-Type": "application/json",
         "Authorization": f"Bearer {local_token(app.home.run_dir)}",
@@ -37,11 +35,6 @@ def ask(app: App, model: str, body: bytes) -> Row:
         connection.request("POST", f"/predict/{model}", body, headers)
         reply = connection.getresponse()
         content = json.loads(reply.read())
-    except ssl.SSLCertVerificationError as error:
-        raise Unavailable(
-            f"The endpoint's certificate is no longer good: {error.verify_message}.",
-            "See: falaj certificate show",
-        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable("The endpoint does not answer.", "See: falaj status") from error
     except ValueError as error:
@@ -54,14 +47,14 @@ def ask(app: App, model: str, body: bytes) -> Row:
     return answer
 
 
-def _connection(home: Home) -> http.client.HTTPConnection:
-    """A connection to the endpoint: plain over the loopback where it listens there, else checked TLS."""
-    settings = home.config.inference
-    host, tls = addresses.nearest(addresses.hosts(settings.host))
-    if not tls:
-        return http.client.HTTPConnection(host, settings.port, timeout=_TIMEOUT)
-    shown = certificates.current(home)
-    if shown is None:
-        raise Unavailable("The endpoint has no certificate yet.", "See: falaj status")
-    context = trusting(shown.trust)
-    return http.client.HTTPSConnection(host, settings.port, timeout=_TIMEOUT, context=context)
+class _Local(http.client.HTTPConnection):
+    """HTTP over a Unix socket: this role may see no network."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(str(self._path))

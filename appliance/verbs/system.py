@@ -8,6 +8,7 @@ from typing import TypeVar
 from appliance import presence
 from appliance.app import App
 from appliance.db import Row
+from appliance.egress import client
 from appliance.errors import FalajError
 from appliance.home import Home
 from appliance.registry import alerts, datasets, deployments, models
@@ -19,6 +20,7 @@ from appliance.verbs.certificates import links, own_address
 _T = TypeVar("_T")
 
 _LOADING = "it is being loaded"
+# the roles that say themselves that they are there; the egress role is asked
 ROLES = {"inference": "inference-worker", "admin": "admin", "worker": "worker"}
 
 
@@ -27,7 +29,9 @@ def status(app: App, call: Call) -> Row:
 
     What the registry can't tell at the moment is null.
     """
-    roles = {name: _role(app.home, name, kind) for name, kind in ROLES.items()}
+    roles = {name: _role(app.home, name, kind) for name, kind in ROLES.items()} | {
+        "egress": _egress(app.home)
+    }
     counts = {
         "datasets": _unless_unreadable(lambda: len(datasets.names(app.home.registry))),
         "models": _unless_unreadable(lambda: len(models.names(app.home.registry))),
@@ -82,15 +86,22 @@ def _role(home: Home, name: str, kind: str) -> Row:
             "serving": served,
             "lost": _unless_unreadable(lambda: lost(home, found)) or {},
         }
-        role |= _crew(home)
+        told = next(iter(presence.present(home.run_dir, "inference")), {})
+        role["lost"] = told.get("wrong", {}) | role["lost"]
+        role |= _crew(home, told)
     if name == "admin":
         role |= {"address": own_address(home, name), "addresses": _links(home, name)}
     return role
 
 
-def _crew(home: Home) -> Row:
+def _egress(home: Home) -> Row:
+    """Asked, because the process of another account can't be seen."""
+    pid = client.is_ready(home.config.egress_dir)
+    return {"ready": pid is not None, "pids": [] if pid is None else [pid]}
+
+
+def _crew(home: Home, told: Row) -> Row:
     """Between how many workers the load may choose, and the mean part of a core that each one uses."""
-    told = next(iter(presence.present(home.run_dir, "inference")), {})
     shares = list(told.get("busy", {}).values())
     return {
         "floor": home.config.inference_workers,

@@ -126,7 +126,10 @@ def _stores(met: dict[str, Mishap], place: list[Trouble]) -> list[Trouble]:
 
 def _clock(home: Home) -> list[Trouble]:
     seen = clock_jump.look(home.run_dir)
-    if not seen.by:
-        return []
+    return [clock_trouble(seen)] if seen.by else []
+
+
+def clock_trouble(seen: clock_jump.Seen) -> Trouble:
+    """A jump in words."""
     values = {"minutes": str(round(abs(seen.by) / 60)), "at": seen.at[:16].replace("T", " ")}
-    return [Trouble(FORWARD if seen.by > 0 else BACK, values)]
+    return Trouble(FORWARD if seen.by > 0 else BACK, values)

@@ -13,7 +13,7 @@ from appliance.cli.client import Client
 from appliance.errors import Unavailable
 from tests.system.appliance import Appliance
 
-ROLES = ("worker", "admin", "inference", "inference-worker")
+ROLES = ("worker", "admin", "inference", "inference-worker", "egress")
 
 
 def everything(appliance: Appliance) -> list[psutil.Process]:

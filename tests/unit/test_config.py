@@ -64,6 +64,10 @@ def test_how_many_workers_there_may_be(tmp_path: Path, told: dict[str, str], bou
         ("[admin]\nhost = 'fe80::1%eth0'\n", "nobody can open"),
         ("[tls]\nnames = 'falaj.lan, *.falaj.lan'\n", r"'tls.names' has something .*: '\*\.falaj\.lan'"),
         ("[tls]\nnames = 'a b'\n", "no name and no address: 'a b'"),
+        ("[mdns]\nname = 'falaj'\n", "'mdns.name' is no single name under .local"),
+        ("[mdns]\nname = 'a.falaj.local'\n", "no single name under .local"),
+        ("[mdns]\nname = 'falaj.lan'\n", "no single name under .local"),
+        ("[mdns]\nname = '.local'\n", "no single name under .local"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, content: str, message: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance import home as homes
 from appliance import presence
-from appliance.daemon.roles import sweep
+from appliance.daemon.rounds import sweep
 from appliance.db import Row
 from appliance.errors import Corrupted, FalajError
 from appliance.home import Home

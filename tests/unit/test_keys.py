@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,11 +79,3 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     assert len(list(tmp_path.glob(".x.*"))) == 1
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".netrc", "audit.head", ".1234.0123456789abcdef"}
-
-
-def test_what_root_writes_into_anothers_folder_is_the_others(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    os.chown(tmp_path, 65534, 65534)
-    write_file(tmp_path / "small", b"1")
-    assert (tmp_path / "small").stat().st_uid == 65534

@@ -206,3 +206,18 @@ def m003_alerts(db: Database) -> None:
     ) STRICT"""
     )
     db.execute("CREATE UNIQUE INDEX one_alert ON alerts (model, rule) WHERE state <> 'resolved'")
+
+
+@registry()
+def m004_egress(db: Database) -> None:
+    """The addresses outside that may be called."""
+    db.execute(
+        """CREATE TABLE egress_rules (
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        purpose TEXT NOT NULL,
+        added_by TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        PRIMARY KEY (host, port)
+    ) STRICT"""
+    )

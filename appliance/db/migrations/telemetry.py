@@ -90,3 +90,27 @@ def m003_monitoring(db: Database) -> None:
     )
     db.execute("CREATE INDEX predictions_by_id ON prediction_log (first)")
     db.execute("CREATE INDEX predictions_by_model ON prediction_log (model, first)")
+
+
+@telemetry()
+def m004_egress(db: Database) -> None:
+    """Calls out by hour, and the last batch of them that was counted."""
+    db.execute(
+        """CREATE TABLE egress_counts (
+            hour TEXT NOT NULL,
+            host TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            verdict TEXT NOT NULL CHECK (verdict IN ('done', 'refused', 'failed')),
+            calls INTEGER NOT NULL,
+            bytes_out INTEGER NOT NULL,
+            bytes_in INTEGER NOT NULL,
+            last_at TEXT NOT NULL,
+            PRIMARY KEY (hour, host, port, verdict)
+        ) STRICT"""
+    )
+    db.execute(
+        """CREATE TABLE egress_batch (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            batch TEXT NOT NULL
+        ) STRICT"""
+    )

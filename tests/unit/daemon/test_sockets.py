@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,8 @@ from appliance.daemon.sockets import from_systemd
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3", "LISTEN_FDNAMES": "admin:inference:admin"}
 found = from_systemd()
 print({name: [sock.getsockname()[0] for sock in every] for name, every in found.items()})
+print([name for name in os.environ if name.startswith("LISTEN_")], from_systemd())
+print({sock.get_inheritable() for every in found.values() for sock in every})
 """
     made = [socket.create_server((f"127.0.0.{number}", 0)) for number in (1, 2, 3)]
 
@@ -82,6 +85,28 @@ print({name: [sock.getsockname()[0] for sock in every] for name, every in found.
     )
     for sock in made:
         sock.close()
-    assert done.stdout.strip() == "{'admin': ['127.0.0.1', '127.0.0.3'], 'inference': ['127.0.0.2']}", (
-        done.stderr
-    )
+    assert done.stdout.splitlines() == [
+        "{'admin': ['127.0.0.1', '127.0.0.3'], 'inference': ['127.0.0.2']}",
+        "[] {}",
+        "{False}",
+    ], done.stderr
+
+
+def test_only_a_listening_socket_is_adopted() -> None:
+    with socket.socket() as idle, pytest.raises(FalajError, match="is no socket that listens"):
+        sockets.adopt(idle.fileno())
+    with open(os.devnull) as file, pytest.raises(FalajError, match="is no socket"):
+        sockets.adopt(file.fileno())
+
+
+def test_a_path_is_listened_on_again_after_a_crash(tmp_path: Path) -> None:
+    first = sockets.listen_at(tmp_path / "endpoint.sock")
+    assert not sockets.needs_tls(first)
+    first.close()
+    second = sockets.listen_at(tmp_path / "endpoint.sock")
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(tmp_path / "endpoint.sock"))
+    second.close()
+    assert (tmp_path / "endpoint.sock").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FalajError, match="cannot be listened on"):
+        sockets.listen_at(tmp_path / "nowhere" / "endpoint.sock")

@@ -19,6 +19,7 @@ import numpy as np
 from appliance.config import InferenceSettings
 from appliance.daemon.listener import Listener, Tls
 from appliance.daemon.rsgi import serve_rsgi
+from appliance.daemon.sockets import listen_at
 from appliance.data.signature import Column, Signature
 from appliance.data.types import Kind
 from appliance.db import Store
@@ -122,6 +123,9 @@ def main() -> None:
     if config.get("both"):  # the same with plain HTTP beside it; its port is printed second
         listeners.append(Listener(socket.create_server(("127.0.0.1", 0))))
 
+    if config.get("path"):
+        listeners.append(Listener(listen_at(Path(config["path"]))))
+
     def obey() -> None:
         for line in sys.stdin:
             reply: dict[str, object] = {}
@@ -143,7 +147,8 @@ def main() -> None:
             print(json.dumps(reply), flush=True)
 
     threading.Thread(target=obey, daemon=True).start()
-    print(*(listener.sock.getsockname()[1] for listener in listeners), flush=True)
+    ports = [one.sock.getsockname()[1] for one in listeners if one.sock.family == socket.AF_INET]
+    print(*ports, flush=True)
     drained = serve_rsgi(
         endpoint,
         listeners,

@@ -33,6 +33,7 @@ def test_granian_is_the_version_we_know():
     assert list(inspect.signature(futures._new_cbscheduler).parameters) == ["loop", "cb", "impl_asyncio"]
     assert list(inspect.signature(futures._future_watcher_wrapper).parameters) == ["inner"]
     assert callable(core.RSGIWorker.serve_str)
+    assert callable(core.RSGIWorker.serve_str_uds)
     assert core.WorkerSignal().add_cb
     source = inspect.getsource(mp.MPServer._spawn_rsgi_worker)
     known = """worker = RSGIWorker( worker_id, sock, ipc, runtime_threads, runtime_blocking_threads,
@@ -178,6 +179,35 @@ def test_half_of_the_connections_are_shared(launch):
     time.sleep(2.5)
     assert {asking(sock) for sock in kept} == {(200, False)}
     assert {asking(server.connect()) for _ in range(20)} == {(200, False)}
+
+
+def test_a_unix_socket_is_answered_shared_and_left_like_the_others(launch, tmp_path):
+    """Its callers have no address; each of them is answered all the same, and none is told to come anew."""
+    path = tmp_path / "endpoint.sock"
+    server = launch(models=["iris"], path=str(path))
+    assert server.port
+
+    def connected():
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(path))
+        return sock
+
+    socks = [connected() for _ in range(10)]
+    assert {asking(sock) for sock in socks} == {(200, False)}
+    server.process.send_signal(signal.SIGUSR2)
+    time.sleep(0.1)
+    socks.append(connected())
+    assert {asking(sock) for sock in socks} == {(200, False)}
+    assert asking(server.connect())[0] == 200
+    server.process.send_signal(signal.SIGUSR1)
+    time.sleep(1)
+    assert {asking(sock) for sock in socks} == {(200, True)}
+    late = connected()
+    late.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # it waits for another process; there is none
+    out, errors = server.process.communicate(timeout=20)
+    assert (server.process.returncode, json.loads(out.splitlines()[-1]), errors) == (0, {"drained": True}, "")
+    for sock in (*socks, late):
+        sock.close()
 
 
 def test_draining_is_said(launch):

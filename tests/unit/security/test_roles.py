@@ -60,6 +60,7 @@ def test_what_a_viewer_may_do_changes_nothing_of_others() -> None:
         "model.versions", "model.report", "deployment.ls", "deployment.show", "predict", "job.ls",
         "job.show", "audit.ls", "audit.verify", "role.ls", "session.ls", "session.revoke",
         "account.password", "certificate.show", "certificate.ca", "traffic", "drift", "alert.ls", "metrics",
+        "egress.ls",
     } == LOOKS  # fmt: skip
 
 
