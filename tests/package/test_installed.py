@@ -130,14 +130,14 @@ def test_systemd_has_nothing_to_say_about_the_units(installed: Chroot) -> None:
 
 
 def test_what_the_units_tell_to_read_is_there(installed: Chroot) -> None:
-    for path in (installed.root / UNITS[1:]).glob("falaj*.*"):
-        for told in (
-            re.findall(r"^Documentation=(.*)$", path.read_text(), re.MULTILINE) if path.is_file() else []
-        ):
-            for one in told.split():
-                name, section = re.fullmatch(r"man:(.*)\((\d)\)|file://.*", one).groups()  # type: ignore[union-attr]
-                if name:
-                    assert (installed.root / f"usr/share/man/man{section}/{name}.{section}.gz").exists(), one
+    told = [path.read_text() for path in (installed.root / UNITS[1:]).glob("falaj*.*") if path.is_file()]
+    found = set(
+        re.findall(r"(?:man|file):\S+", " ".join(re.findall(r"^Documentation=(.*)$", "\n".join(told), re.M)))
+    )
+    assert "man:falaj(1)" in found
+    for one in found:
+        page = re.sub(r"man:(.*)\((\d)\)", r"/usr/share/man/man\2/\1.\2.gz", one).removeprefix("file://")
+        assert (installed.root / page[1:]).is_file(), one
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
