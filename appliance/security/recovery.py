@@ -1,7 +1,7 @@
 """The recovery key: what opens the data on another machine, when this one and its sealed master key are gone.
 
-160 random bits, written in Crockford's base32 (no I, L, O or U) with three characters more that tell a mistyped
-key from a wrong one. The master key is kept wrapped by it (AES-256-GCM under a key from HKDF-SHA256, RFC 5869)
+160 random bits, written in Crockford's base32 (no I, L, O or U) with three characters more that tell a typo
+from a wrong key. The master key is kept wrapped by it (AES-256-GCM under a key from HKDF-SHA256, RFC 5869)
 in `keys/recovery.json`; the recovery key itself is kept nowhere.
 """
 

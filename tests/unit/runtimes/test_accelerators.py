@@ -68,11 +68,11 @@ def test_a_unit_is_given_the_devices_of_its_drivers_alone(tmp_path: Path) -> Non
     text = drop_in(look(tmp_path))
     assert "DeviceAllow=char-drm rw" in text
     assert "nvidia" not in text
-    assert "PYTHONPATH" not in text
+    assert "OVERLAY" not in text
     device(tmp_path, "0000:01:00.0", "0x10de", driver="nvidia")
     both = drop_in(look(tmp_path))
     assert "DeviceAllow=char-nvidia-uvm rw" in both
-    assert "PYTHONPATH=/usr/lib/falaj-gpu/site-packages" in both
+    assert "FALAJ_OVERLAY=/usr/lib/falaj-gpu/site-packages" in both
 
 
 def test_systemd_takes_what_a_unit_is_given(tmp_path: Path) -> None:
