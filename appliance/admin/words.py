@@ -200,6 +200,7 @@ def check(name: str) -> str:
         "memory": _("Memory"),
         "clock": _("Clock"),
         "gpu": _("Graphics processor"),
+        "upgrade": _("Upgrades"),
         "models": _("Versions of the models in use"),
         "queue": _("Waiting jobs"),
         "keys": _("Keys"),

@@ -8,7 +8,20 @@ from typing import Any
 import click
 
 from appliance import __version__
-from appliance.cli import config, data, gpu, network, operate, outside, people, serve, teach, users, watch
+from appliance.cli import (
+    config,
+    data,
+    gpu,
+    network,
+    operate,
+    outside,
+    people,
+    serve,
+    teach,
+    upgrade,
+    users,
+    watch,
+)
 from appliance.cli.edge import Edge, fail
 from appliance.errors import FalajError
 
@@ -47,7 +60,7 @@ def main(context: click.Context, home: str | None) -> None:
     context.obj = Edge(home)
 
 
-_ALL = (operate, config, data, teach, serve, watch, people, users, network, outside, gpu)
+_ALL = (operate, config, data, teach, serve, watch, people, users, network, outside, gpu, upgrade)
 
 for _commands in (one.COMMANDS for one in _ALL):
     for _command in _commands:
