@@ -1,8 +1,12 @@
 # An upgrade that can't hurt: what preinst and postinst do around the unpacking. See docs/upgrades.md.
 #
 # preinst carries a copy of this file, since it runs before the package is there; postinst and `falaj upgrade
-# retry` read /usr/lib/falaj/upgrade.sh. POSIX sh, no network, no questions. Nothing here fails an installation but
-# a copy that can't be made, and then nothing has been changed.
+# retry` read /usr/lib/falaj/upgrade.sh. POSIX sh, no network, no questions. Nothing here fails an installation
+# but a copy that can't be made, and then nothing has been changed.
+#
+#   preinst upgrade OLD NEW        before_unpack OLD NEW
+#   postinst configure OLD         after_unpack OLD NEW, in place of any start or restart
+#   postinst abort-upgrade         not_unpacked
 
 lib=/usr/lib/falaj
 data=/var/lib/falaj
@@ -11,9 +15,10 @@ booted=/run/systemd/system # there where systemd runs, sd_booted(3)
 # the same as in /usr/lib/falaj/start
 unset PYTHONPATH PYTHONHOME
 export PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
+unready="It has not been set up yet."
 stopped="falaj-admin.socket falaj-admin.service falaj-worker.service falaj-egress.socket falaj-egress.service"
 
-before_unpack() {
+before_unpack() { # OLD NEW: the versions
     # What is held runs from `previous` already; what lies in `venv` then has never run.
     if [ -d "$lib/venv" ] && ! { [ -e "$state/held" ] && [ -d "$lib/previous" ]; }; then
         rm -rf "$lib/previous.new"
@@ -25,8 +30,15 @@ before_unpack() {
         fi
         rm -rf "$lib/previous"
         mv "$lib/previous.new" "$lib/previous"
+        # Whatever starts before all is set up, by a crash or after a power cut, starts what is whole and proven.
+        hold "$1" "$2" "$unready"
     fi
     stop_changing
+}
+
+not_unpacked() { # dpkg has put the files of before back
+    if grep -qsF "$unready" "$state/held"; then rm -f "$state/held"; fi
+    go_on
 }
 
 after_unpack() { # OLD NEW: the versions

@@ -152,6 +152,28 @@ def test_to_the_next_version_beside_a_running_one_and_back(
     assert done(begin(home, "take-back", "--known", old_migrations())) == (0, ""), "nothing was to be done"
 
 
+def test_cut_short_between_the_two_databases(home: Path) -> None:
+    """A power cut between the two commits: the old program keeps off, the next try completes it."""
+    assert done(begin(home)) == (0, "")
+    (kept,) = snapshots.all_of(home)
+    shutil.copy2(kept.path / "registry.db", home / "registry.db")
+    with pytest.raises(Conflict, match="newer version"):
+        homes.open_home(home)
+    assert done(begin(home)) == (0, "")
+    assert snapshots.all_of(home) == [kept], "the snapshot is no longer of the old program"
+    assert done(begin(home, "take-back", "--known", old_migrations())) == (0, "0.1.0-0.2.0")
+    homes.open_home(home)
+
+
+def test_the_newest_two_snapshots_are_kept(home: Path) -> None:
+    opened = homes.open_home(home)
+    for number in range(4):
+        staged = snapshots.stage(opened, f"{number}", f"{number + 1}")
+        snapshots.keep(opened, staged, f"{number}", f"{number + 1}")
+    assert [one.path.name for one in snapshots.all_of(home)] == ["3-4", "2-3"]
+    assert sorted(one.name for one in (home / "upgrade").iterdir()) == ["2-3", "3-4"]
+
+
 def test_going_back_needs_a_snapshot_that_fits(home: Path) -> None:
     assert done(begin(home)) == (0, "")
     shutil.rmtree(home / "upgrade" / "0.1.0-0.2.0")

@@ -69,7 +69,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def upgraded(machine: Machine, old: str, new: str, code: int = 0, told: str = "") -> None:
     """As dpkg does it."""
-    done = machine.run("before_unpack")
+    done = machine.run(f"before_unpack {old} {new}")
     assert done.returncode == 0, done.stderr
     machine.unpack(new, code, told)
     done = machine.run(f"after_unpack {old} {new}")
@@ -121,14 +121,38 @@ def test_after_a_bad_one_what_runs_is_kept_until_a_good_one(machine: Machine) ->
     assert (machine.program("venv"), machine.program("previous")) == ("4", "1")
 
 
+def test_until_all_is_set_up_the_version_before_is_what_starts(machine: Machine) -> None:
+    """After a power cut between the two steps, which dpkg may repeat."""
+    for _ in range(2):
+        assert machine.run("before_unpack 1 2").returncode == 0
+        found = held.read(machine.home)
+        assert found is not None
+        assert (found.old, found.new, found.why) == ("1", "2", "It has not been set up yet.")
+        assert machine.program("previous") == "1"
+        machine.unpack("2")
+
+
+def test_files_that_could_not_be_unpacked_leave_all_as_it_was(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    assert machine.run("not_unpacked").returncode == 0
+    assert held.read(machine.home) is None
+    assert any(line.startswith("start") for line in machine.asked())
+    upgraded(machine, "1", "2", 1, "No.")
+    machine.run("before_unpack 2 3")
+    assert machine.run("not_unpacked").returncode == 0
+    found = held.read(machine.home)
+    assert found is not None
+    assert found.why == "No.", "it is held as before"
+
+
 def test_without_systemd_nothing_is_stopped(machine: Machine) -> None:
-    for what in ("before_unpack", "after_unpack 1 2"):
+    for what in ("before_unpack 1 2", "after_unpack 1 2"):
         assert machine.run(f"booted=/nowhere\n{what}").returncode == 0
         assert machine.asked() == []
 
 
 def test_a_program_that_cannot_be_kept_stops_the_upgrade_before_it_begins(machine: Machine) -> None:
-    done = machine.run("cp() { return 1; }\nbefore_unpack")
+    done = machine.run("cp() { return 1; }\nbefore_unpack 1 2")
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1
     assert machine.asked() == []
@@ -137,7 +161,7 @@ def test_a_program_that_cannot_be_kept_stops_the_upgrade_before_it_begins(machin
 
 def test_a_state_folder_that_takes_no_words_still_holds(machine: Machine) -> None:
     """On a full disk: the note is there, and empty."""
-    machine.run("before_unpack")
+    machine.run("before_unpack 1 2")
     machine.unpack("2", 1, "The disk is full.")
     done = machine.run("printf() { return 1; }\nafter_unpack 1 2")
     assert done.returncode == 0, done.stderr
