@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,19 @@ from pathlib import Path
 
 import pytest
 
+from appliance import config, presence
 from appliance import home as homes
 from appliance.cli.client import Client
 from appliance.db.audit import verify
 from appliance.errors import Conflict
 from appliance.registry import deployments, models
 from appliance.runtimes.proof import Proof
+from appliance.security.local_token import make_local_token
 from appliance.upgrade import held, snapshots
 from tests.conftest import ROOT
 from tests.system import processes
 from tests.system.appliance import Appliance, Reply
+from tests.system.service import Service
 
 NEWER = Path(__file__).parent / "newer"
 DATABASES = ("registry.db", "telemetry.db")
@@ -150,6 +154,53 @@ def test_to_the_next_version_beside_a_running_one_and_back(
     assert done(begin(home, "take-back", "--known", old_migrations()))[0] == 1
     again.stop()
     assert done(begin(home, "take-back", "--known", old_migrations())) == (0, ""), "nothing was to be done"
+
+
+def test_the_endpoint_is_handed_over_and_nobody_is_refused(seed: tuple[Path, str], home: Path) -> None:
+    """As systemd does it: the socket stays open between the old program and the new; who asks then waits."""
+    run_dir = config.load(home).run_dir
+    homes.prepare_run_dir(run_dir)
+    make_local_token(run_dir)
+    door = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    waited: list[float] = []
+    wrong: list[object] = []
+    over = threading.Event()
+    caller = Appliance(home, port=door.getsockname()[1])
+
+    def ask() -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            try:
+                reply = predicted(caller, seed[1])
+                wrong.extend([reply] if reply.status != 200 else [])
+            except OSError as error:
+                wrong.append(error)
+            waited.append(time.monotonic() - begun)
+
+    own = {"FALAJ_INFERENCE_WORKERS": "1", "FALAJ_INFERENCE_WORKERS_MAX": "1"}
+    newer = own | {"PYTHONPATH": str(NEWER), "NEWER": "adds"}
+    old = Service("inference", home, own, watchdog=60, sockets=[("inference", door)])
+    asking = threading.Thread(target=ask)
+    try:
+        old.hear("READY=1", seconds=20)
+        asking.start()
+        assert done(begin(home)) == (0, "")
+        assert old.stop() == 0
+        new = Service("inference", home, newer, watchdog=60, sockets=[("inference", door)])
+        try:
+            new.hear("READY=1")
+            over.wait(1)
+            over.set()
+            asking.join()
+        finally:
+            new.end()
+    finally:
+        over.set()
+        old.end()
+        door.close()
+        presence.clear(run_dir)
+    assert wrong == []
+    print(f"{len(waited)} answered; the longest waited {max(waited):.2f} s")
 
 
 def test_cut_short_between_the_two_databases(home: Path) -> None:
