@@ -5,6 +5,7 @@ The newer program is this one with one more migration of each database; see `new
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -373,6 +374,12 @@ def test_an_upgrade_that_is_held_is_told(home: Path, new_appliance: Callable[...
     assert appliance.json("upgrade", "show")["held"]["why"] == "It was not to be."
     bad = [one for one in Client(home).call("doctor", quick=True) if not one["ok"]]
     assert [one["check"] for one in bad] == ["upgrade"]
+    opened = homes.open_home(home)
+    snapshots.keep(opened, snapshots.stage(opened, "0.0.9", "0.1.0"), "0.0.9", "0.1.0")
+    with contextlib.closing(appliance.set_up()) as browser:
+        page = browser.get("/checks").text
+    assert trouble["trouble"] in page
+    assert "Snapshot before version 0.1.0, of version 0.0.9" in page
     for command in ("back", "retry"):
         arguments = ["back", "--yes"] if command == "back" else [command]
         assert appliance.refused("upgrade", *arguments)["error"].startswith("Only the installed appliance")
