@@ -106,7 +106,7 @@ def test_the_office_predicts_over_tls(machine: Machine) -> None:
     token = with_a_model(machine)
     url = f"https://{ADDRESS}:7601/predict/churn"
     assert machine.office("curl", "-sk", "--max-time", "3", url, check=False).code == 7, "shut until told"
-    machine.inside("falaj", "config", "set", "inference.host", "127.0.0.1, 0.0.0.0")
+    machine.inside("falaj", "config", "set", "inference.host", f"127.0.0.1, {ADDRESS}")
     machine.until_ready()
     authority = machine.root.parent / "ca.pem"
     authority.write_text(falaj(machine, "certificate", "ca")["certificate"])
