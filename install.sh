@@ -165,7 +165,8 @@ run_tests() {
     make_venv packaging/lock.txt packaging/lock-dev.txt
     make_web --dev
     need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl gcc libc6-dev e2fsprogs
-    need_packages dpkg-dev debhelper python3-venv lintian mmdebstrap man-db
+    need_packages dpkg-dev debhelper python3-venv lintian mmdebstrap man-db systemd
+    case " $* " in *' --slow '*) need_packages systemd-container procps ;; esac
     exec .venv/bin/python -m tests "$@"
 }
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from flask import Blueprint, current_app, request
 
-from appliance import config
-from appliance.admin.rendering import _, act, ask, failed, go, page, site
+from appliance.admin.rendering import _, act, ask, failed, go, page, site, sudo
 from appliance.doors import access
 from appliance.errors import FalajError
 from appliance.security.roles import SYSTEM
@@ -24,7 +23,7 @@ def network() -> Any:
 
 
 def _about() -> dict[str, Any]:
-    return {"found": ask("certificate.show"), "settings_file": config.settings_file(site().app.home.path)}
+    return {"found": ask("certificate.show"), "sudo": sudo()}
 
 
 @blueprint.get("/ca.crt")

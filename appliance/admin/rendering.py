@@ -21,6 +21,7 @@ from appliance.admin import language, words
 from appliance.admin.assets import asset
 from appliance.admin.language import WEB, _, direction, ngettext
 from appliance.admin.navigation import navigation
+from appliance.config import SYSTEM_HOME
 from appliance.doors import guard
 from appliance.doors.guard import MustChange, NotSetUp, Unreadable
 from appliance.doors.site import REFUSED, Site
@@ -53,6 +54,11 @@ _lock = threading.Lock()
 
 def site() -> Site:
     return cast(Site, current_app)
+
+
+def sudo() -> str:
+    """What a command that is shown begins with: the installed appliance obeys root."""
+    return "sudo " if site().app.home.path == SYSTEM_HOME else ""
 
 
 def ask(verb: str, **args: Any) -> Any:

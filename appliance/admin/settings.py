@@ -7,8 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from appliance.admin import words
-from appliance.admin.rendering import ask, page
-from appliance.config import SYSTEM_CONFIG
+from appliance.admin.rendering import ask, page, sudo
 from appliance.doors import access
 
 blueprint = Blueprint("settings", __name__)
@@ -22,7 +21,6 @@ def settings() -> Any:
     for row in found["settings"]:
         sections.setdefault(row["setting"].partition(".")[0], []).append(row)
     changed = [row for row in found["settings"] if row["changed"] or row["next"] is not None]
-    sudo = "sudo " if found["file"] == str(SYSTEM_CONFIG) else ""
     coming = [row for row in found["settings"] if row["next"] is not None]
-    shown = {"found": found, "sections": sections, "changed": changed, "coming": coming, "sudo": sudo}
+    shown = {"found": found, "sections": sections, "changed": changed, "coming": coming, "sudo": sudo()}
     return page("settings.html", **shown, words=words)

@@ -40,9 +40,7 @@ def upgrade_show(edge: Edge) -> None:
         found = perform(open_app(edge.home), Call("upgrade.show", SYSTEM))
     lines = [f"Version {found['version']} runs."]
     if found["held"]:
-        one = found["held"]
-        lines += [f"Version {one['to']} could not take over: {one['why']} Version {one['from']} goes on."]
-        lines += ["  Nothing is lost. Install a mended version, or try again: sudo falaj upgrade retry"]
+        lines += [found["held"]["trouble"], f"  {found['held']['fix']}"]
     columns = {"from": "of version", "to": "before version", "at": "taken", "size": "MiB"}
     shown = [
         row | {"at": when(row["at"]), "size": f"{row['bytes'] / 2**20:.1f}"} for row in found["snapshots"]

@@ -57,11 +57,28 @@ BACK = (
     "The clock of this machine was moved back by %(minutes)s minutes; seen at %(at)s UTC.",
     "Check the clock. While it is wrong, records carry the wrong time, and sign-ins and tokens end late.",
 )
+TAKEN_BACK = (
+    "Version %(old)s was put back by hand: version %(new)s is installed and waits.",
+    "To have it take over again: sudo falaj upgrade retry",
+)
 HELD = (
     "Version %(new)s could not take over: %(why)s Version %(old)s goes on.",
     "Nothing is lost. Install a mended version, or try again: sudo falaj upgrade retry",
 )
-WORDS = (HELD, FULL, NEARLY_FULL, READ_ONLY, NOT_THERE, QUOTA, FAILING, DAMAGED, SHUT, FORWARD, BACK)
+WORDS = (
+    TAKEN_BACK,
+    HELD,
+    FULL,
+    NEARLY_FULL,
+    READ_ONLY,
+    NOT_THERE,
+    QUOTA,
+    FAILING,
+    DAMAGED,
+    SHUT,
+    FORWARD,
+    BACK,
+)
 
 _STORES = {Mishap.FULL: QUOTA, Mishap.FAILING: FAILING, Mishap.DAMAGED: DAMAGED, Mishap.SHUT: SHUT}
 _EXPLAINED = {
@@ -136,7 +153,8 @@ def _held(home: Home) -> list[Trouble]:
 
 def held_trouble(found: held.Held) -> Trouble:
     """An upgrade that is held, in words."""
-    return Trouble(HELD, {"old": found.old, "new": found.new, "why": found.why})
+    words = TAKEN_BACK if found.why == held.BY_HAND else HELD
+    return Trouble(words, {"old": found.old, "new": found.new, "why": found.why})
 
 
 def _clock(home: Home) -> list[Trouble]:

@@ -17,7 +17,7 @@ def show(app: App, call: Call) -> Row:
     found = held.read(app.home.path)
     return {
         "version": __version__,
-        "held": None if found is None else found.as_json(),
+        "held": None if found is None else found.as_json() | held_trouble(found).as_json(),
         "snapshots": [one.as_json() for one in snapshots.all_of(app.home.path)],
     }
 
