@@ -59,7 +59,8 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
     What has happened since the snapshot is set aside then, in the data directory under upgrade/after-TIME.
     """
     _check_place(edge, "back")
-    if held.read(edge.home) is not None:
+    found = held.read(edge.home)
+    if found is not None and found.why != BY_HAND:  # one that was cut short goes on where it was
         raise Conflict("The version before runs already.", "To try the newer one: sudo falaj upgrade retry")
     if not (PREVIOUS / "bin" / "python3").exists():
         raise NotFound("No version before this one is kept here.", "Install the one you want with apt.")
@@ -69,8 +70,12 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
         click.confirm(f"Go back from {new} to {old}? What was changed since may be set aside.", abort=True)
     _systemctl("stop", "falaj.target", "falaj-*.service", "falaj-*.socket")
     try:
-        put_back = _asked(PROGRAM, "take-back", edge.home, "--known", known)
-        held.write(edge.home, old, new, BY_HAND)
+        held.write(edge.home, old, new, BY_HAND)  # first: cut short, the newer program must not begin anew
+        try:
+            put_back = _asked(PROGRAM, "take-back", edge.home, "--known", known)
+        except FalajError:
+            held.path_of(edge.home).unlink()
+            raise
     finally:
         _systemctl("start", "falaj.target")
     told = f"Version {old} runs again" + (f", with the snapshot {put_back}." if put_back else ".")

@@ -18,7 +18,7 @@ from appliance.errors import FalajError
 from appliance.process import start_as_child
 
 SHARING = ("inference", "admin", "worker")  # roles that work on the home
-UPGRADING = ("upgrade", "take-back", "migrations")  # what the package and `falaj upgrade` ask for
+UPGRADING = ("upgrade", "migrate", "take-back", "migrations")  # what the package and `falaj upgrade` ask for
 ROLES = ("run", "seal-keys", "prepare", "welcome", *SHARING, "inference-worker", "egress", *UPGRADING)
 
 

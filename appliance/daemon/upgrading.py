@@ -19,6 +19,8 @@ def answer(role: str, home: Path, old: str, new: str, known: str) -> int:
         match role:
             case "upgrade":
                 takeover.upgrade(home, old, new)
+            case "migrate":
+                takeover.migrate(home)
             case "take-back":
                 print(takeover.take_back(home, json.loads(known), alone))
             case "migrations":

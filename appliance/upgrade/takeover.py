@@ -6,6 +6,7 @@ owner of the home.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from appliance.upgrade.snapshots import Names
 
 _SPARE = 64 << 20  # bytes that are left for those who go on writing
 _DATABASES = ("registry.db", "telemetry.db")
+_REPLACED = (HEAD_FILE, *_DATABASES)  # a head that is behind its chain does no harm
 
 
 def known() -> Names:
@@ -34,9 +36,9 @@ def known() -> Names:
 
 
 def upgrade(path: Path, old: str, new: str) -> None:
-    """Bring a home to this program's schema, once a copy has shown that it works.
+    """Take a snapshot, and show on a copy of it that this program can take over; nothing is changed.
 
-    Raises FalajError with the reason; the databases are as they were then.
+    Raises FalajError with the reason.
     """
     ring = _opened_as_owner(path)
     if ring is None:
@@ -54,15 +56,27 @@ def upgrade(path: Path, old: str, new: str) -> None:
             snapshots.keep(home, staged, old, new)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        with home.registry.migrated(registry), home.telemetry.migrated(telemetry):
-            pass  # an error in either undoes both
+
+
+def migrate(path: Path) -> None:
+    """Bring a home to this program's schema, after `upgrade` has passed.
+
+    Raises FalajError with the reason; the databases are as they were then.
+    """
+    ring = _opened_as_owner(path)
+    if ring is None:
+        return
+    home = homes.open_home(path, ring)
+    with told_when_full(), home.registry.migrated(registry), home.telemetry.migrated(telemetry):
+        pass  # an error in either undoes both
 
 
 def take_back(path: Path, program: Names, alone: Callable[[Path], AbstractContextManager[None]]) -> str:
     """Make a home fit for a program that knows fewer migrations; the snapshot that was put back, or nothing.
 
-    Nothing of the appliance may be running, which `alone` sees to. What was there is moved to
-    HOME/upgrade/after-TIME. Raises Conflict when no snapshot fits.
+    Nothing of the appliance may be running, which `alone` sees to. What was there is kept in
+    HOME/upgrade/after-TIME. Cut short at any point, it is done by being done again: no file is ever missing, and
+    the telemetry, which is replaced last, says that it is not over yet. Raises Conflict when no snapshot fits.
     """
     ring = _opened_as_owner(path)
     if ring is None:
@@ -83,19 +97,21 @@ def _taken_back(path: Path, ring: KeyRing, program: Names) -> str:
         )
     chosen, stamp = fitting[0], clock.now().replace(":", "")
     with told_when_full():
-        for name in (*_DATABASES, HEAD_FILE):
+        for name in _REPLACED:
             if (chosen.path / name).exists():
                 shutil.copy2(chosen.path / name, path / f"{name}.back")
                 snapshots.sync(path / f"{name}.back")
         aside = snapshots.folder_of(path) / f"after-{stamp}"
         aside.mkdir(mode=0o700)
-        for name in (*_DATABASES, HEAD_FILE):
-            for one in (name, f"{name}-wal", f"{name}-shm"):
-                if (path / one).exists():
-                    (path / one).rename(aside / one)
+        for name in _REPLACED:
+            log = [one for one in (path / f"{name}-wal", path / f"{name}-shm") if one.exists()]
+            for one in (*filter(Path.exists, [path / name]), *log):
+                os.link(one, aside / one.name)
+            for one in log:  # it must not be read with another database
+                one.unlink()
             if (path / f"{name}.back").exists():
                 (path / f"{name}.back").rename(path / name)
-        sync_folder(path)
+            sync_folder(path)
     return chosen.path.name
 
 

@@ -47,8 +47,8 @@ after_unpack() { # OLD NEW: the versions
         old=$(sed -n 's/.*"from": "\([^"]*\)".*/\1/p' "$state/held")
     fi
     stop_changing
-    if why=$("$lib/venv/bin/python3" -m appliance.daemon upgrade --home "$data" --from "$old" --to "$2"); then
-        rm -f "$state/held"
+    # What is not held any more is the new version's: cut short behind that, it migrates at its start.
+    if why=$(new upgrade --from "$old" --to "$2") && rm -f "$state/held" && sync "$state" && why=$(new migrate); then
         echo "falaj: version $2 takes over."
     else
         why=${why:-The new program could not be run.}
@@ -56,6 +56,12 @@ after_unpack() { # OLD NEW: the versions
         echo "falaj: version $2 could not take over: $why Version $old goes on. See: falaj upgrade show" >&2
     fi
     go_on
+}
+
+new() { # a step of the new program; its line is the reason when it fails
+    step=$1
+    shift
+    "$lib/venv/bin/python3" -m appliance.daemon "$step" --home "$data" "$@"
 }
 
 hold() { # OLD NEW WHY
@@ -83,7 +89,8 @@ go_on() {
     systemctl daemon-reload
     # What the owner had stopped stays stopped.
     if ! systemctl --quiet is-active falaj.target; then return 0; fi
-    # Not falaj-prepare: all that it makes is there, and every role would go down with it.
-    if [ ! -e "$state/held" ]; then systemctl restart falaj-inference.service || true; fi
+    # Not falaj-prepare: all that it makes is there, and every role would go down with it. The endpoint also when
+    # the new version is held: the workers that it starts later would be of that one.
+    systemctl restart falaj-inference.service || true
     systemctl start --no-block $stopped || true
 }
