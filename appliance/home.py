@@ -6,12 +6,13 @@ every other process and changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance import clock, config, keys
@@ -19,7 +20,7 @@ from appliance.blobs import Blobs, told_when_full
 from appliance.config import Config
 from appliance.db import Store
 from appliance.db.audit import HEAD_FILE
-from appliance.db.migrations import registry, telemetry
+from appliance.db.migrations import names, registry, telemetry
 from appliance.errors import Conflict, Corrupted, FalajError
 from appliance.keys import KeyRing
 from appliance.registry import changes
@@ -66,7 +67,8 @@ def create(path: Path) -> Home:
                 f"{error.filename} cannot be written.", "Act as its owner, or choose another --home."
             ) from error
     _refuse_lost_registry(path)
-    home = _assemble(settings, ring, create=True)
+    home = assemble(settings, ring, create=True)
+    _refuse_newer(home)
     home.registry.migrate(registry)
     home.telemetry.migrate(telemetry)
     if home.registry.one("SELECT 1 FROM audit LIMIT 1") is None:
@@ -101,8 +103,11 @@ def make_folder(path: Path) -> None:
 
 
 def open_home(path: Path, ring: KeyRing | None = None) -> Home:
-    """Open a home that exists, with keys that are open already or its own. Raises FalajError."""
-    return _assemble(config.load(path), ring or keys.open_keys(path))
+    """Open a home that exists, with keys that may be open already. Raises FalajError when there is none."""
+    home = assemble(config.load(path), ring or keys.open_keys(path))
+    quiet = replace(home, registry=home.registry.unnoted(), telemetry=home.telemetry.unnoted())
+    _refuse_newer(quiet)
+    return home
 
 
 def prepare_run_dir(folder: Path) -> None:
@@ -123,7 +128,22 @@ def _refuse_lost_registry(path: Path) -> None:
         )
 
 
-def _assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
+def _refuse_newer(home: Home) -> None:
+    """No program may work on what a newer one has written. What can't be read is told by whoever needs it."""
+    for store, known in ((home.registry, registry), (home.telemetry, telemetry)):
+        applied: list[str] = []
+        with contextlib.suppress(FalajError):
+            applied = store.applied(known)
+        store.close()
+        if not set(applied) <= set(names(known)):
+            raise Conflict(
+                "The data was written by a newer version of Falaj.",
+                "Run: sudo falaj upgrade back, or install that version.",
+            )
+
+
+def assemble(settings: Config, ring: KeyRing, create: bool = False) -> Home:
+    """A home as it is, whoever has written it."""
     path, notes = settings.home, settings.run_dir
     return Home(
         config=settings,

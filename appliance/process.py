@@ -66,10 +66,16 @@ def start_as_child() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
-def become(uid: int) -> None:
-    """Act as this account from now on, with its groups; nothing when we are it already. Only root can."""
-    if uid != os.geteuid():
-        account = pwd.getpwuid(uid)
-        os.initgroups(account.pw_name, account.pw_gid)
-        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-        os.setresuid(uid, uid, uid)
+def become_owner_of(path: Path) -> None:
+    """Give up being root for the account that a folder belongs to; any other account stays what it is."""
+    if os.geteuid() != 0:
+        return
+    found = path.stat()
+    if found.st_uid == 0:
+        return
+    try:
+        os.initgroups(pwd.getpwuid(found.st_uid).pw_name, found.st_gid)
+    except KeyError:  # an account without a name
+        os.setgroups([])
+    os.setresgid(found.st_gid, found.st_gid, found.st_gid)
+    os.setresuid(found.st_uid, found.st_uid, found.st_uid)

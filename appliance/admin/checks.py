@@ -19,4 +19,5 @@ blueprint = Blueprint("checks", __name__)
 def checks() -> Any:
     quick = request.args.get("all") != "yes"
     left_out = LONG if quick else ()
-    return page("checks.html", checks=ask("doctor", quick=quick), left_out=left_out, words=words)
+    found = ask("doctor", quick=quick)
+    return page("checks.html", checks=found, left_out=left_out, upgrade=ask("upgrade.show"), words=words)

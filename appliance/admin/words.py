@@ -201,6 +201,7 @@ def check(name: str) -> str:
         "clock": _("Clock"),
         "gpu": _("Graphics processor"),
         "recovery": _("Recovery key"),
+        "upgrade": _("Upgrades"),
         "models": _("Versions of the models in use"),
         "queue": _("Waiting jobs"),
         "keys": _("Keys"),

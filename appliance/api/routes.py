@@ -45,6 +45,7 @@ class Route:
 ROUTES = (
     Route("GET", "/status", "status", "Whether every part is there and ready"),
     Route("GET", "/gpu", "gpu.show", "The graphics cards of the machine, and whether they are used"),
+    Route("GET", "/upgrade", "upgrade.show", "Which version runs, what holds a newer one, and snapshots"),
     Route("GET", "/doctor", "doctor", "Look for trouble; every check with its fix",
           {"quick": FLAG | {"description": "leave out what reads whole databases and every stored file"}}),
     Route("GET", "/settings", "config.ls", "Every setting, where it comes from, and what differs",

@@ -19,6 +19,7 @@ from appliance.cli import (
     recovery,
     serve,
     teach,
+    upgrade,
     users,
     watch,
 )
@@ -60,7 +61,7 @@ def main(context: click.Context, home: str | None) -> None:
     context.obj = Edge(home)
 
 
-_ALL = (operate, config, data, teach, serve, watch, people, users, network, outside, recovery, gpu)
+_ALL = (operate, config, data, teach, serve, watch, people, users, network, outside, recovery, upgrade, gpu)
 
 for _commands in (one.COMMANDS for one in _ALL):
     for _command in _commands:

@@ -8,10 +8,11 @@ import sys
 import click
 
 from appliance import home as homes
-from appliance import keys, process
+from appliance import keys
 from appliance.cli.edge import Edge, when, with_edge
 from appliance.config import SYSTEM_HOME, start_command
 from appliance.errors import FalajError
+from appliance.process import become_owner_of
 from appliance.security import recovery as recovering
 
 
@@ -67,7 +68,7 @@ def recovery_use(edge: Edge) -> None:
         elif why := keys.keep_master(folder, master):
             sealed = False
             click.echo(f"It can't be sealed here: {why.message} {why.hint}", err=True)
-        process.become(owner.st_uid)
+        become_owner_of(home)
         opened = homes.open_home(home, ring)
         with opened.registry.write() as tx:
             tx.audit("cli:recovery", "recovery.use", "keys")

@@ -18,7 +18,8 @@ from appliance.errors import FalajError
 from appliance.process import start_as_child
 
 SHARING = ("inference", "admin", "worker")  # roles that work on the home
-ROLES = ("run", "seal-keys", "prepare", "welcome", *SHARING, "inference-worker", "egress")
+UPGRADING = ("upgrade", "take-back", "migrations")  # what the package and `falaj upgrade` ask for
+ROLES = ("run", "seal-keys", "prepare", "welcome", *SHARING, "inference-worker", "egress", *UPGRADING)
 
 
 def main() -> int:
@@ -27,8 +28,15 @@ def main() -> int:
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--fd", type=int, action="append", default=[])
+    parser.add_argument("--from", dest="old", default="before", metavar="VERSION")
+    parser.add_argument("--to", dest="new", default="now", metavar="VERSION")
+    parser.add_argument("--known", default="{}", metavar="JSON", help="the migrations of the other program")
     told = parser.parse_args()
     start_as_child()
+    if told.role in UPGRADING:
+        from appliance.daemon import upgrading
+
+        return upgrading.answer(told.role, told.home, told.old, told.new, told.known)
     manager = Manager.from_environment()
     try:
         listening = _handed_over(told.role, told.fd)

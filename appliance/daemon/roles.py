@@ -5,6 +5,7 @@ What a role needs is imported when it starts, so that none carries the libraries
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _LOOK = 2.0
 _PAGE_DRAIN = 10.0
+_LET_IN = 0.5  # seconds that a connection made before a stop has to send its request
 _WORK_MODULE = "appliance.work"
 
 
@@ -96,6 +98,10 @@ def inference_worker(home: Path, listening: list[socket.socket]) -> None:
     )
 
     def stop_taking() -> None:
+        """Not at once: who was let in before is answered, so that after a restart nobody was refused."""
+        asyncio.get_running_loop().call_later(_LET_IN, refuse)
+
+    def refuse() -> None:
         endpoint.draining = True
 
     recorder.start()

@@ -115,6 +115,10 @@ class Store:
             connection.execute(f"PRAGMA {pragma}")
         return Database(connection, execute_plugins=False)
 
+    def unnoted(self) -> Store:
+        """The same file for a look that leaves no note of a mishap."""
+        return Store(self.path, self._key, self._audit_key, self._synchronous)
+
     def close(self) -> None:
         """Close this thread's connection."""
         db: Database | None = self._local.__dict__.pop("db", None)
@@ -169,16 +173,42 @@ class Store:
 
     def migrate(self, migrations: Migrations) -> None:
         """Apply what is missing, each migration together with its record."""
+        with self.migrated(migrations):
+            pass
+
+    @contextlib.contextmanager
+    def migrated(self, migrations: Migrations) -> Iterator[None]:
+        """Apply what is missing; it is kept when the block ends, and undone when that fails."""
         with self._told_plainly():
             db = self._database()
             db.conn.execute("BEGIN IMMEDIATE")
             try:
                 migrations.apply(db)
+                yield
                 db.conn.execute("COMMIT")
             except BaseException:
                 if db.conn.in_transaction:
                     db.conn.execute("ROLLBACK")
                 raise
+
+    def applied(self, migrations: Migrations) -> list[str]:
+        """The names of the migrations that the file has had, also of those that this program lacks."""
+        with self._told_plainly():
+            return [one.name for one in migrations.applied(self._database())]
+
+    def copy_to(self, path: Path) -> None:
+        """Write what is committed to a new file under the same key, while others go on writing here."""
+        copy = Store(path, self._key, create=True)
+        with self._told_plainly(), contextlib.closing(copy._open()) as target:
+            self._database().conn.backup(target.conn)
+
+    def faults(self) -> str:
+        """What SQLite finds wrong with the file or between its tables; nothing when all is well."""
+        pages = [str(next(iter(row.values()))) for row in self.all("PRAGMA quick_check(1)")]
+        if pages != ["ok"]:
+            return pages[0]
+        broken = sorted({str(row["table"]) for row in self.all("PRAGMA foreign_key_check")})
+        return f"rows of {', '.join(broken)} refer to what is not there" if broken else ""
 
     def mishap(self) -> Mishap | None:
         """What is wrong with the file, as some process has met it; None once it is proven well again."""
@@ -229,6 +259,11 @@ class Store:
             " ORDER BY type DESC, name"
         )
         return "".join(f"{row['sql']};\n\n" for row in rows)
+
+
+def known(kind: type[Any], row: Row) -> Row:
+    """The columns that a dataclass has: beside an upgrade, a program reads rows that have more."""
+    return {name: row[name] for name in kind.__dataclass_fields__ if name in row}
 
 
 def dumps(value: Any) -> str:

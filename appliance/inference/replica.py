@@ -89,7 +89,7 @@ class Replica:
         if deployment.id in self._prepared or deployment.id in self._failed:
             return
         try:
-            self._prepared[deployment.id] = prepare(self._artefact(deployment))
+            self._prepared[deployment.id] = prepare(artefact(self._home, deployment))
         except FalajError as error:
             log.warning("%s:%d can't be served: %s", deployment.model, deployment.version, error.message)
             self._fail(deployment, error.message)
@@ -126,21 +126,6 @@ class Replica:
         for id in [id for id in self._failed if id not in wanted]:
             del self._failed[id]
 
-    def _artefact(self, deployment: Deployment) -> Artefact:
-        version = models.find_version(self._home.registry, deployment.model, deployment.version)
-        proof = Proof.unpack(self._home.get(version.proof))
-        return Artefact(
-            model=version.model,
-            version=version.version,
-            graph=self._home.get(version.graph),
-            signature=Signature.from_json(version.signature),
-            runtime=deployment.runtime,
-            proof_rows=proof.rows,
-            proof_expected=proof.expected,
-            tolerance=proof.tolerance,
-            reference=Reference.from_json(json.loads(self._home.get(version.reference_bins))),
-        )
-
     def _announce(self) -> None:
         told: dict[str, Row] = {}
         for model, deployment in self._live.items():
@@ -154,6 +139,23 @@ class Replica:
             told.setdefault(model, {"live": None, "version": None, "runtime": None})["prepared"] = id
         body = {"ready": self.ready, "models": told, "failed": self._failed, "errors": self._errors()}
         presence.announce(self._home.run_dir, "inference-worker", body)
+
+
+def artefact(home: Home, deployment: Deployment) -> Artefact:
+    """What a deployment serves, as the registry and the stored files have it. Raises FalajError."""
+    version = models.find_version(home.registry, deployment.model, deployment.version)
+    proof = Proof.unpack(home.get(version.proof))
+    return Artefact(
+        model=version.model,
+        version=version.version,
+        graph=home.get(version.graph),
+        signature=Signature.from_json(version.signature),
+        runtime=deployment.runtime,
+        proof_rows=proof.rows,
+        proof_expected=proof.expected,
+        tolerance=proof.tolerance,
+        reference=Reference.from_json(json.loads(home.get(version.reference_bins))),
+    )
 
 
 def _states(wanted: list[Deployment]) -> dict[int, DeploymentState]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance import clock
-from appliance.db import Row, Store, Transaction
+from appliance.db import Row, Store, Transaction, known
 from appliance.errors import Conflict, NotFound
 
 
@@ -144,4 +144,4 @@ def _move(tx: Transaction, deployment: int, old: DeploymentState, new: Deploymen
 
 
 def _from_row(row: Row) -> Deployment:
-    return Deployment(**{**row, "state": DeploymentState(row["state"])})
+    return Deployment(**{**known(Deployment, row), "state": DeploymentState(row["state"])})

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.db import Row, Store, Transaction
+from appliance.db import Row, Store, Transaction, known
 from appliance.db.store import dumps
 from appliance.errors import Conflict, NotFound
 
@@ -187,7 +187,7 @@ def remove_version(tx: Transaction, version: Version) -> list[str]:
 
 def _version(row: Row) -> Version:
     parsed = {name: json.loads(row[name]) for name in _VERSION_JSON}
-    return Version(**{**row, **parsed, "state": VersionState(row["state"])})
+    return Version(**{**known(Version, row), **parsed, "state": VersionState(row["state"])})
 
 
 def _run(row: Row) -> Run:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from appliance import clock
-from appliance.db import Row, Store, Transaction
+from appliance.db import Row, Store, Transaction, known
 from appliance.db.store import dumps
 from appliance.errors import NotFound
 
@@ -60,4 +60,4 @@ def revoke(tx: Transaction, id: str) -> None:
 
 
 def _from_row(row: Row) -> Token:
-    return Token(**{**row, "models": json.loads(row["models"])})
+    return Token(**{**known(Token, row), "models": json.loads(row["models"])})

@@ -40,6 +40,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "status": _EVERYBODY,
     "doctor": _RELEASES,
     "gpu.show": _RELEASES,
+    "upgrade.show": _EVERYBODY,
     "config.ls": _MAKES,
     "dataset.add": _MAKES,
     "dataset.ls": _EVERYBODY,

@@ -32,6 +32,7 @@ from appliance.verbs import (
     settings,
     system,
     tokens,
+    upgrade,
 )
 from appliance.verbs.call import Call
 
@@ -41,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "status": system.status,
     "doctor": doctor.doctor,
     "gpu.show": gpu.show,
+    "upgrade.show": upgrade.show,
     "config.ls": settings.ls,
     "dataset.add": datasets.add,
     "dataset.ls": datasets.ls,

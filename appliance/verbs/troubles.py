@@ -16,6 +16,7 @@ from pathlib import Path
 from appliance.db import Row
 from appliance.db.mishap import Mishap
 from appliance.home import Home
+from appliance.upgrade import held
 from appliance.verbs import clock_jump
 
 # what is wrong, what to do; %(name)s is filled in
@@ -56,7 +57,11 @@ BACK = (
     "The clock of this machine was moved back by %(minutes)s minutes; seen at %(at)s UTC.",
     "Check the clock. While it is wrong, records carry the wrong time, and sign-ins and tokens end late.",
 )
-WORDS = (FULL, NEARLY_FULL, READ_ONLY, NOT_THERE, QUOTA, FAILING, DAMAGED, SHUT, FORWARD, BACK)
+HELD = (
+    "Version %(new)s could not take over: %(why)s Version %(old)s goes on.",
+    "Nothing is lost. Install a mended version, or try again: sudo falaj upgrade retry",
+)
+WORDS = (HELD, FULL, NEARLY_FULL, READ_ONLY, NOT_THERE, QUOTA, FAILING, DAMAGED, SHUT, FORWARD, BACK)
 
 _STORES = {Mishap.FULL: QUOTA, Mishap.FAILING: FAILING, Mishap.DAMAGED: DAMAGED, Mishap.SHUT: SHUT}
 _EXPLAINED = {
@@ -82,7 +87,7 @@ def find(home: Home) -> list[Trouble]:
     """All there is; nothing when all is well."""
     met = {store.path.name: mishap for store in (home.registry, home.telemetry) if (mishap := store.mishap())}
     place = _place(home, suspected=bool(met))
-    return [*place, *_stores(met, place), *_clock(home)]
+    return [*_held(home), *place, *_stores(met, place), *_clock(home)]
 
 
 def _place(home: Home, suspected: bool) -> list[Trouble]:
@@ -122,6 +127,16 @@ def _stores(met: dict[str, Mishap], place: list[Trouble]) -> list[Trouble]:
     """What some process has met with the databases, unless the disk as a whole explains it."""
     known = {mishap for trouble in place for mishap in _EXPLAINED.get(trouble.words, ())}
     return [Trouble(_STORES[mishap], {"file": name}) for name, mishap in met.items() if mishap not in known]
+
+
+def _held(home: Home) -> list[Trouble]:
+    found = held.read(home.path)
+    return [] if found is None else [held_trouble(found)]
+
+
+def held_trouble(found: held.Held) -> Trouble:
+    """An upgrade that is held, in words."""
+    return Trouble(HELD, {"old": found.old, "new": found.new, "why": found.why})
 
 
 def _clock(home: Home) -> list[Trouble]:

@@ -34,6 +34,8 @@ mkdir "$source"
 tar --exclude=__pycache__ --exclude=node_modules -cf - LICENSE CHANGELOG.md appliance docs packaging systemd web |
     tar -C "$source" -xf -
 mv "$source/packaging/deb/debian" "$source/debian"
+# preinst runs before any file of the package is there
+sed -i -e '/^#UPGRADE#$/{r packaging/deb/upgrade.sh' -e 'd}' "$source/debian/preinst"
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l "$source/debian/changelog" -S Timestamp)
 export SOURCE_DATE_EPOCH
 

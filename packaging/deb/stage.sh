@@ -14,6 +14,7 @@ site=$(echo "$venv"/lib/python3.*/site-packages)
 packaged() { "$venv/bin/python3" -B -E -s "$here/$1" "${@:2}"; }
 
 install -D -m 755 $here/bin/falaj "$root/usr/bin/falaj"
+install -D -m 644 $here/upgrade.sh "$root/usr/lib/falaj/upgrade.sh"
 install -D -m 755 $here/bin/start "$root/usr/lib/falaj/start"
 
 units=$root/usr/lib/systemd/system

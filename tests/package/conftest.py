@@ -1,10 +1,11 @@
-"""The package, built once; a Debian without it, and one where `install.sh --offline` has put it."""
+"""The package, built once; a Debian without it, one where it was put without network, and ones that boot."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.package.chroot import Chroot
+from tests.package.machine import Machine, booted
 from tests.system.test_fresh_debian import SOURCES
 
 BUILD = ROOT / "packaging" / "deb" / "build.sh"
@@ -99,3 +101,41 @@ def installed(bare: Chroot, bundle: Path, tmp_path_factory: pytest.TempPathFacto
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "the services start with the next boot" in done.stderr
     return made
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Debian 12 that boots, with what the package depends on, and curl."""
+    assert shutil.which("mmdebstrap"), "mmdebstrap is needed: ./install.sh test --slow installs it"
+    root = tmp_path_factory.mktemp("debian") / "root"
+    sources = next(path for path in SOURCES if path.exists())
+    needed = "systemd,systemd-sysv,dbus,python3,libgomp1,ca-certificates,curl,iproute2,procps"
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={needed}", "bookworm", root, sources],
+        check=True,
+        timeout=600,
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def first_started(debian: Path, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine on which the package was installed and has started, switched off again."""
+    root = tmp_path_factory.mktemp("started") / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", debian, root], check=True)
+    shutil.copy(package, root / "root" / "falaj.deb")
+    with booted(root) as machine:
+        machine.inside("dpkg", "-i", "/root/falaj.deb")
+        machine.until_ready()
+        machine.shut_down()
+    return root
+
+
+@pytest.fixture
+def machine(first_started: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A copy of it, running."""
+    subprocess.run(["cp", "-a", "--reflink=auto", first_started, tmp_path / "root"], check=True)
+    with booted(tmp_path / "root") as made:
+        made.until_ready()
+        yield made
+    shutil.rmtree(tmp_path / "root")

@@ -7,6 +7,7 @@ process is in, and a network namespace that is joined to an office (another name
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -67,6 +68,23 @@ class Machine:
     def office(self, *command: str, check: bool = True, timeout: float = 60) -> Done:
         """Run a command of the host, on the network of the office."""
         return _run(["ip", "netns", "exec", self.name, *command], check, timeout)
+
+    def is_ready(self) -> bool:
+        """Whether the appliance on it says that all of it runs."""
+        said = self.inside("falaj", "status", "--json", check=False)
+        return said.code == 0 and bool(json.loads(said.out)["ready"])
+
+    def until_ready(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.2)
+
+    def told(self) -> str:
+        """What the appliance and its units say, to understand why something failed."""
+        status = self.inside("falaj", "status", check=False)
+        journal = self.inside("journalctl", "-b", "--no-pager", "-n", "40", "-u", "falaj-*", check=False)
+        return f"{status.out}{status.err}{journal.out}"
 
     def shut_down(self, seconds: float = 90) -> None:
         """Stop it in good order."""

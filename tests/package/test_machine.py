@@ -39,11 +39,6 @@ def falaj(machine: Machine, *words: str) -> Any:
     return json.loads(machine.inside("falaj", *words, "--json").out)
 
 
-def ready(machine: Machine) -> bool:
-    said = machine.inside("falaj", "status", "--json", check=False)
-    return said.code == 0 and bool(json.loads(said.out)["ready"])
-
-
 def with_a_model(machine: Machine) -> str:
     """A model that answers, and a token for it."""
     lines = ["tenure,contract,monthly,left"]
@@ -79,12 +74,12 @@ def packets(machine: Machine, unit: str) -> dict[str, int]:
 
 def test_from_the_package_to_a_prediction_on_the_page(debian: Path, package: Path, tmp_path: Path) -> None:
     """Installed, set up and used in under three minutes, as the README says."""
-    shutil.copytree(debian, tmp_path / "debian", symlinks=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", debian, tmp_path / "debian"], check=True)
     shutil.copy(package, tmp_path / "debian" / "root" / "falaj.deb")
     with booted(tmp_path / "debian") as machine:
         began = time.monotonic()
         machine.inside("dpkg", "-i", "/root/falaj.deb")
-        until(lambda: ready(machine))
+        machine.until_ready()
         code = machine.inside("falaj", "setup-code").out.split()[0]
         print(f"installed and ready: {time.monotonic() - began:.1f} s")
         visit = [sys.executable, "-m", "tests.package.first_visit", "http://127.0.0.1:7600", code]
@@ -111,8 +106,8 @@ def test_the_office_predicts_over_tls(machine: Machine) -> None:
     token = with_a_model(machine)
     url = f"https://{ADDRESS}:7601/predict/churn"
     assert machine.office("curl", "-sk", "--max-time", "3", url, check=False).code == 7, "shut until told"
-    machine.inside("falaj", "config", "set", "inference.host", "127.0.0.1, 0.0.0.0")
-    until(lambda: ready(machine))
+    machine.inside("falaj", "config", "set", "inference.host", f"127.0.0.1, {ADDRESS}")
+    machine.until_ready()
     authority = machine.root.parent / "ca.pem"
     authority.write_text(falaj(machine, "certificate", "ca")["certificate"])
     asked = ["curl", "-s", "--cacert", str(authority), url, "-d", ROW, "-H", f"Authorization: Bearer {token}"]
@@ -127,7 +122,9 @@ def test_a_killed_role_comes_back(machine: Machine, role: str) -> None:
     token, unit = with_a_model(machine), f"falaj-{role}.service"
     before = main_pid(machine, unit)
     machine.inside("kill", "-9", str(before))
-    until(lambda: main_pid(machine, unit) not in (0, before) and ready(machine) and predicts(machine, token))
+    until(
+        lambda: main_pid(machine, unit) not in (0, before) and machine.is_ready() and predicts(machine, token)
+    )
 
 
 @pytest.mark.parametrize("role", ["inference", "admin", "worker"])
@@ -139,12 +136,14 @@ def test_a_role_that_hangs_is_started_anew(machine: Machine, role: str) -> None:
     drop_in.write_text("[Service]\nWatchdogSec=6\n")
     machine.inside("systemctl", "daemon-reload")
     machine.inside("systemctl", "restart", unit)
-    until(lambda: ready(machine))
+    machine.until_ready()
     before = main_pid(machine, unit)
     time.sleep(15)
     assert main_pid(machine, unit) == before, "one that is well is left alone"
     machine.inside("kill", "-STOP", str(before))
-    until(lambda: main_pid(machine, unit) not in (0, before) and ready(machine) and predicts(machine, token))
+    until(
+        lambda: main_pid(machine, unit) not in (0, before) and machine.is_ready() and predicts(machine, token)
+    )
     assert "watchdog" in machine.inside("journalctl", "-b", "--no-pager", "-u", unit).out.lower()
 
 
@@ -155,7 +154,7 @@ def test_a_hanging_role_stays_so_without_the_watchdog(machine: Machine) -> None:
     drop_in.write_text("[Service]\nWatchdogSec=0\n")
     machine.inside("systemctl", "daemon-reload")
     machine.inside("systemctl", "restart", "falaj-worker")
-    before = until(lambda: ready(machine) and main_pid(machine, "falaj-worker.service"))
+    before = until(machine.is_ready and main_pid(machine, "falaj-worker.service"))
     machine.inside("kill", "-STOP", str(before))
     time.sleep(20)
     assert main_pid(machine, "falaj-worker.service") == before
@@ -171,7 +170,7 @@ def test_no_packet_leaves_while_the_demo_runs(machine: Machine) -> None:
         counted = packets(machine, f"{unit}.service")
         print(f"{unit}: packets {counted}")
         assert counted == {"lo": 0}
-    assert packets(machine, "falaj-egress.service")["eth0"] >= 0, "egress alone sees the machine's network"
+    assert "eth0" in packets(machine, "falaj-egress.service"), "egress alone sees the machine's network"
 
 
 def test_a_role_with_the_network_would_be_seen(machine: Machine) -> None:
@@ -181,7 +180,7 @@ def test_a_role_with_the_network_would_be_seen(machine: Machine) -> None:
     drop_in.write_text("[Service]\nPrivateNetwork=no\n")
     machine.inside("systemctl", "daemon-reload")
     machine.inside("systemctl", "restart", "falaj-worker")
-    until(lambda: ready(machine))
+    machine.until_ready()
     assert "eth0" in packets(machine, "falaj-worker.service")
 
 
@@ -222,7 +221,7 @@ def test_a_job_goes_on_after_a_reboot(machine: Machine) -> None:
     machine.inside("systemctl", "reboot", check=False)
     machine.gone(90)
     machine.boot()
-    until(lambda: ready(machine))
+    machine.until_ready()
     until(lambda: falaj(machine, "job", "show", job)["state"] == "succeeded", 180)
     assert falaj(machine, "audit", "verify")["ok"]
 
@@ -234,7 +233,7 @@ def test_a_power_cut_in_the_middle_of_a_job(machine: Machine) -> None:
     until(lambda: falaj(machine, "job", "show", job)["state"] == "running")
     machine.cut()
     machine.boot()
-    until(lambda: ready(machine))
+    machine.until_ready()
     assert predicts(machine, token)
     until(lambda: falaj(machine, "job", "show", job)["state"] == "succeeded", 180)
     assert falaj(machine, "audit", "verify")["ok"]
@@ -243,7 +242,7 @@ def test_a_power_cut_in_the_middle_of_a_job(machine: Machine) -> None:
 def test_a_training_that_needs_too_much_memory_is_ended(machine: Machine) -> None:
     token = with_a_model(machine)
     machine.inside("falaj", "config", "set", "jobs.memory_mb", "120")
-    until(lambda: ready(machine))
+    machine.until_ready()
     done = machine.inside(
         "falaj", "train", "big", "--dataset", "customers", "--target", "left", "--budget", "20s", check=False
     )
@@ -269,4 +268,4 @@ def test_a_taken_port_is_named(machine: Machine) -> None:
         other.terminate()
         other.wait(10)
     machine.inside("systemctl", "start", "falaj.target")
-    until(lambda: ready(machine))
+    machine.until_ready()

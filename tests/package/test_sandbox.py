@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.package.machine import Machine
-from tests.package.test_machine import ready, until
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +58,7 @@ def test_a_role_may_do_what_it_must_and_no_more(machine: Machine, office_server:
     drop_in.write_text("[Service]\nExecStartPre=/usr/bin/python3 /usr/local/lib/probe.py\n")
     machine.inside("systemctl", "daemon-reload")
     machine.inside("systemctl", "restart", f"falaj-{role}")
-    until(lambda: ready(machine))
+    machine.until_ready()
     journal = machine.inside("journalctl", "-b", "--no-pager", "-u", f"falaj-{role}").out
     found = json.loads(re.findall(r"PROBE (.*)$", journal, re.MULTILINE)[-1])
     assert {name for name, may in found.items() if may} == ALLOWED[role]
@@ -68,6 +67,6 @@ def test_a_role_may_do_what_it_must_and_no_more(machine: Machine, office_server:
 def test_without_a_sandbox_all_of_it_works(machine: Machine, office_server: None) -> None:
     """The teeth of the test above: what is tried can be done on this very machine."""
     shutil.copy(PROBE, machine.root / "usr/local/lib/probe.py")
-    until(lambda: ready(machine))
+    machine.until_ready()
     said = machine.inside("python3", "/usr/local/lib/probe.py").out
     assert all(json.loads(said.removeprefix("PROBE ")).values()), said

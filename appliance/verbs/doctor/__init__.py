@@ -16,7 +16,7 @@ from appliance.config import Config
 from appliance.db import Row
 from appliance.errors import FalajError
 from appliance.home import Home
-from appliance.verbs import egress, gpu, recovery
+from appliance.verbs import egress, gpu, recovery, upgrade
 from appliance.verbs.call import Call
 from appliance.verbs.check import Check
 from appliance.verbs.doctor import configured, kept, machine, ports, running, units, versions
@@ -34,6 +34,7 @@ SURROUNDINGS: dict[str, Callable[[Config], Check]] = {
     "memory": machine.check_memory,
     "clock": machine.check_clock,
     "gpu": gpu.check,
+    "upgrade": upgrade.check,
 }
 CHECKS: dict[str, Callable[[Home], Check]] = {
     "certificate": running.check_certificate,

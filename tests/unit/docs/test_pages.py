@@ -85,7 +85,7 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
 def test_every_setting_that_a_page_names_exists() -> None:
     known = {f"{section}.{key}" for section, key, *_ in settings()}
     known |= {f"FALAJ_{section}_{key}".upper() for section, key, *_ in settings()}
-    known |= {"FALAJ_HOME", "FALAJ_RUN_DIR", "FALAJ_PICTURES"}
+    known |= {"FALAJ_HOME", "FALAJ_RUN_DIR", "FALAJ_PICTURES", "FALAJ_PACKAGE"}
     sections = "|".join(sorted({section for section, *_ in settings()}))
     for page in pages():
         named = re.findall(

@@ -20,6 +20,7 @@ SCENARIOS: list[tuple[str, str, str, Any, int, str]] = [
     ("viewer", "GET", "/status", None, 200, '"ready":false'),
     ("operator", "GET", "/gpu", None, 200, '"devices"'),
     ("viewer", "GET", "/gpu", None, 403, "As viewer you may not"),
+    ("viewer", "GET", "/upgrade", None, 200, '"snapshots":[]'),
     ("operator", "GET", "/doctor", None, 200, '"check":"blobs"'),
     ("operator", "GET", "/doctor?quick=true", None, 200, '"check":"registry"'),
     ("operator", "GET", "/settings", None, 200, '"setting":"inference.port"'),

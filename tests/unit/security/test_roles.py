@@ -56,7 +56,7 @@ def test_more_trust_never_means_less() -> None:
 def test_what_a_viewer_may_do_changes_nothing_of_others() -> None:
     """Golden: a verb that a viewer may do has to be added here by hand."""
     assert {
-        "status", "dataset.ls", "dataset.show", "dataset.profile", "model.ls", "model.show",
+        "status", "upgrade.show", "dataset.ls", "dataset.show", "dataset.profile", "model.ls", "model.show",
         "model.versions", "model.report", "deployment.ls", "deployment.show", "predict", "job.ls",
         "job.show", "audit.ls", "audit.verify", "role.ls", "session.ls", "session.revoke",
         "account.password", "certificate.show", "certificate.ca", "traffic", "drift", "alert.ls", "metrics",

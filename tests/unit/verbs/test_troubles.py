@@ -36,6 +36,7 @@ def test_a_machine_that_is_well_has_no_trouble(home: Home) -> None:
 
 def test_every_sentence_takes_its_values() -> None:
     values = {"free": "1", "needed": "2", "file": "x.db", "minutes": "60", "at": "now"}
+    values |= {"old": "1", "new": "2", "why": "No."}
     for words in WORDS:
         told = Trouble(words, values).as_json()
         assert told["fix"]

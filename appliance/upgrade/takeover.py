@@ -1,0 +1,135 @@
+"""An upgrade of a home, and the way back. The version before may go on answering from it all the while.
+
+The keys are opened by whoever starts this, root where they are sealed for it; everything else is done as the
+owner of the home.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from appliance import clock, config, keys
+from appliance import home as homes
+from appliance.blobs import told_when_full
+from appliance.db.audit import HEAD_FILE
+from appliance.db.migrations import names, registry, telemetry
+from appliance.errors import Conflict, NoSpace
+from appliance.home import Home
+from appliance.keys import KeyRing, sync_folder
+from appliance.process import become_owner_of
+from appliance.upgrade import snapshots
+from appliance.upgrade.rehearsal import check_models, rehearse
+from appliance.upgrade.snapshots import Names
+
+_SPARE = 64 << 20  # bytes that are left for those who go on writing
+_DATABASES = ("registry.db", "telemetry.db")
+
+
+def known() -> Names:
+    """The migrations that this program knows."""
+    return {"registry": names(registry), "telemetry": names(telemetry)}
+
+
+def upgrade(path: Path, old: str, new: str) -> None:
+    """Bring a home to this program's schema, once a copy has shown that it works.
+
+    Raises FalajError with the reason; the databases are as they were then.
+    """
+    ring = _opened_as_owner(path)
+    if ring is None:
+        config.load(path)
+        return
+    home = homes.open_home(path, ring)
+    with told_when_full():
+        if snapshots.applied(home) == known():
+            check_models(home)
+            return
+        _check_room(home)
+        staged = snapshots.stage(home, old, new)
+        try:
+            rehearse(home, staged)
+            snapshots.keep(home, staged, old, new)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        with home.registry.migrated(registry), home.telemetry.migrated(telemetry):
+            pass  # an error in either undoes both
+
+
+def take_back(path: Path, program: Names, alone: Callable[[Path], AbstractContextManager[None]]) -> str:
+    """Make a home fit for a program that knows fewer migrations; the snapshot that was put back, or nothing.
+
+    Nothing of the appliance may be running, which `alone` sees to. What was there is moved to
+    HOME/upgrade/after-TIME. Raises Conflict when no snapshot fits.
+    """
+    ring = _opened_as_owner(path)
+    if ring is None:
+        return ""
+    with alone(path):
+        return _taken_back(path, ring, program)
+
+
+def _taken_back(path: Path, ring: KeyRing, program: Names) -> str:
+    present = _present(path, ring)
+    if present is not None and _fits(present, program):
+        return ""
+    fitting = [one for one in snapshots.all_of(path) if _fits(one.names, program)]
+    if not fitting:
+        raise Conflict(
+            "There is no snapshot that the version before could read.",
+            "Install a mended version; nothing was changed.",
+        )
+    chosen, stamp = fitting[0], clock.now().replace(":", "")
+    with told_when_full():
+        for name in (*_DATABASES, HEAD_FILE):
+            if (chosen.path / name).exists():
+                shutil.copy2(chosen.path / name, path / f"{name}.back")
+                snapshots.sync(path / f"{name}.back")
+        aside = snapshots.folder_of(path) / f"after-{stamp}"
+        aside.mkdir(mode=0o700)
+        for name in (*_DATABASES, HEAD_FILE):
+            for one in (name, f"{name}-wal", f"{name}-shm"):
+                if (path / one).exists():
+                    (path / one).rename(aside / one)
+            if (path / f"{name}.back").exists():
+                (path / f"{name}.back").rename(path / name)
+        sync_folder(path)
+    return chosen.path.name
+
+
+def _opened_as_owner(path: Path) -> KeyRing | None:
+    """The keys of a home, None where there is none to speak of yet; from then on its owner acts."""
+    if not path.exists():
+        return None
+    ring = keys.open_keys(path) if (path / "registry.db").exists() or (path / "upgrade").exists() else None
+    become_owner_of(path)
+    return ring
+
+
+def _present(path: Path, ring: KeyRing) -> Names | None:
+    """The migrations of the databases that are there; None after a way back that was cut short."""
+    if not all((path / name).exists() for name in _DATABASES):
+        return None
+    home = homes.assemble(config.load(path), ring)
+    found = snapshots.applied(home)
+    home.registry.close()
+    home.telemetry.close()
+    return found
+
+
+def _fits(found: Names, program: Names) -> bool:
+    return all(set(found[name]) <= set(program.get(name, ())) for name in found)
+
+
+def _check_room(home: Home) -> None:
+    """Raises NoSpace unless a snapshot, a copy of it and what the migrations write have room at once."""
+    files = [one for name in _DATABASES for one in home.path.glob(f"{name}*")]
+    needed = 2 * sum(one.stat().st_size for one in files) + _SPARE
+    free = shutil.disk_usage(home.path).free
+    if free < needed:
+        raise NoSpace(
+            f"The upgrade needs {(needed >> 20) + 1} MiB on the disk, {free >> 20} are free.",
+            "Free some space, then run: sudo falaj upgrade retry",
+        )
