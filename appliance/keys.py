@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from appliance import sealing
 from appliance.errors import Corrupted, FalajError
+from appliance.sealing import CannotSeal
 
 CREDENTIAL = "falaj-master"
 PURPOSES = ("registry", "telemetry", "blobs", "audit")
@@ -141,10 +142,11 @@ def _credential() -> list[Path]:
 def read_master(folder: Path) -> bytes:
     """The master key, from wherever it may be had. Raises FalajError."""
     for path in _credential():
-        return path.read_bytes()
+        return _whole(path.read_bytes(), path)
     path = folder / "master.key"
     if os.geteuid() == 0 and not path.exists() and (folder / "master.cred").exists():
-        return sealing.unseal((folder / "master.cred").read_bytes(), CREDENTIAL)
+        sealed = folder / "master.cred"
+        return _whole(sealing.unseal(sealed.read_bytes(), CREDENTIAL), sealed)
     try:
         mode = path.stat().st_mode & 0o777
         master = path.read_bytes()
@@ -162,9 +164,24 @@ def read_master(folder: Path) -> bytes:
         ) from error
     if mode & 0o077:
         raise FalajError(f"{path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}")
+    return _whole(master, path)
+
+
+def _whole(master: bytes, path: Path) -> bytes:
     if len(master) != _KEY_BYTES:
         raise Corrupted(f"{path} must hold 32 bytes, it has {len(master)}.", "Restore it from a backup.")
     return master
+
+
+def keep_master(folder: Path, master: bytes) -> CannotSeal | None:
+    """Keep a master key sealed, or in the open where this machine can't seal: then says why not."""
+    try:
+        seal_master(folder, master)
+    except CannotSeal as error:
+        owner = folder.stat()
+        write_file(folder / "master.key", master, owner=(owner.st_uid, owner.st_gid))
+        return error
+    return None
 
 
 def seal_master(folder: Path, master: bytes) -> None:

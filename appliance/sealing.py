@@ -23,8 +23,12 @@ _BY = {
 }
 
 
+class CannotSeal(FalajError):
+    """This machine can seal nothing, for us at least; says nothing about what was sealed before."""
+
+
 def seal(secret: bytes, name: str) -> bytes:
-    """The secret as a credential of that name, for this machine only. Raises FalajError."""
+    """The secret as a credential of that name, for this machine only. Raises CannotSeal."""
     return _run("encrypt", secret, f"--name={name}", "--with-key=auto", "--tpm2-pcrs=")
 
 
@@ -54,10 +58,10 @@ def _run(verb: str, content: bytes, *options: str) -> bytes:
             command, input=content, capture_output=True, timeout=_SECONDS, check=False, env=_ENVIRONMENT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FalajError("The system can't seal a secret.", f"See whether it has {_PROGRAM}.") from error
+        raise CannotSeal("The system can't seal a secret.", f"See whether it has {_PROGRAM}.") from error
     if done.returncode:
         told = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
-        raise FalajError(
+        raise CannotSeal(
             f"{_PROGRAM} {verb} failed: {told[-1][:200]}", "It needs root, and systemd 250 or newer."
         )
     return done.stdout

@@ -31,12 +31,14 @@ def advise(
     can: Callable[[str], bool] = lambda verb: True,
     alerts: Alerts = (),
     troubles: Sequence[tuple[str, str]] = (),
+    recovery: bool = True,
 ) -> Advice:
     """Trouble first, then the next step on the road from a table to answers.
 
     `tokens`: how many programs may ask, or None for somebody who can't make a token; `can`: what the reader
     may do, so that nobody is sent to a page that stays shut; `troubles`: what is wrong with the machine and
-    what to do, of which the first is told here where nothing is worse.
+    what to do, of which the first is told here where nothing is worse; `recovery`: False for somebody who may
+    make a recovery key while there is none.
     """
     if trouble := _trouble(status, can, troubles) or _new(alerts):
         return trouble
@@ -46,7 +48,7 @@ def advise(
         return Advice(
             "warn", _("The appliance runs, but the last job failed."), more, href, _("See what happened")
         )
-    return _known(alerts) or _next_step(status["datasets"], models, tokens, can)
+    return _known(alerts) or _next_step(status["datasets"], models, tokens, can, recovery)
 
 
 def watch_over(status: dict[str, Any], traffic: dict[str, Any], alerts: Alerts, live: int) -> Advice:
@@ -118,7 +120,11 @@ def _known(alerts: Alerts) -> Advice | None:
 
 
 def _next_step(
-    datasets: int, models: list[dict[str, Any]], tokens: int | None, can: Callable[[str], bool]
+    datasets: int,
+    models: list[dict[str, Any]],
+    tokens: int | None,
+    can: Callable[[str], bool],
+    recovery: bool,
 ) -> Advice:
     answering = sum(1 for model in models if model["live"])
     if answering:
@@ -128,6 +134,9 @@ def _next_step(
         if tokens == 0:
             more = _("Your programs can ask it once they have a token.")
             return Advice("good", sentence, more, "/tokens#make", _("Let a program ask"))
+        if not recovery:
+            more = _("If this server breaks, nobody can open its data: there is no recovery key yet.")
+            return Advice("good", sentence, more, "/recovery", _("Make the recovery key"))
         return Advice("good", sentence)
     if not datasets and not models:
         sentence = _("All is well. Nothing is here yet.")

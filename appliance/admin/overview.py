@@ -27,18 +27,27 @@ def now() -> Any:
     return page("overview_now.html", **_now())
 
 
+def _recovery_made() -> bool:
+    """A damaged one is none: a new one has to be made."""
+    try:
+        return bool(ask("recovery.show")["made"])
+    except FalajError:
+        return False
+
+
 def _now() -> dict[str, Any]:
     status, readable = ask("status"), True
-    models, jobs, alerts, tokens = [], [], [], None
+    models, jobs, alerts, tokens, recovery = [], [], [], None, True
     try:
         models, jobs, alerts = ask("model.ls"), ask("job.ls"), ask("alert.ls")
         tokens = len(ask("token.ls")) if can("token.create") else None
+        recovery = not can("recovery.make") or _recovery_made()
     except FalajError:
         readable = False
         if not troubles_now():  # what else it may be, this page can't say
             raise
     return {
-        "advice": advise(status, models, jobs, tokens, can, alerts, troubles_now()),
+        "advice": advise(status, models, jobs, tokens, can, alerts, troubles_now(), recovery),
         "health": status,
         "readable": readable,
         "alerts": len(alerts),

@@ -63,10 +63,11 @@ def recovery_use(edge: Edge) -> None:
         master = recovering.master_from(home, _typed())
         ring = keys.open_with(master, folder)
         sealed = os.geteuid() == 0 and home == SYSTEM_HOME
-        if sealed:
-            keys.seal_master(folder, master)
-        else:
+        if not sealed:
             keys.write_file(folder / "master.key", master, owner=(owner.st_uid, owner.st_gid))
+        elif why := keys.keep_master(folder, master):
+            sealed = False
+            click.echo(f"It can't be sealed here: {why.message} {why.hint}", err=True)
         become_owner_of(home)
         opened = homes.open_home(home, ring)
         with opened.registry.write() as tx:

@@ -7,10 +7,14 @@ in `keys/recovery.json`; the recovery key itself is kept nowhere.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import secrets
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,23 +63,26 @@ def make(home: Home, actor: str) -> str:
         "salt": b64encode(salt).decode(),
         "master": b64encode(wrapped).decode(),
     }
-    _keep(home, told, actor, "recovery.make")
+    with _alone(home.path):
+        _keep(home, told, actor, "recovery.make")
     return _written(secret)
 
 
 def check(home: Home, typed: str, actor: str) -> Standing:
     """Prove that somebody has the key, and note it. Raises BadInput for a typo, Forbidden for another key."""
-    secret, told = _parse(typed), _wanted(home.path)
-    try:
-        _unwrap(told, secret)
-    except Corrupted as error:
-        with home.registry.write() as tx:
-            tx.audit(actor, "recovery.wrong", "keys")
-        raise Forbidden(
-            "This is not the recovery key of this appliance.",
-            "It may be one from before: only the newest opens it. Make a new one if it is lost.",
-        ) from error
-    _keep(home, told | {"checked_at": clock.now(), "checked_by": actor}, actor, "recovery.check")
+    secret = _parse(typed)
+    with _alone(home.path):
+        told = _wanted(home.path)
+        try:
+            _unwrap(told, secret)
+        except Corrupted as error:
+            with home.registry.write() as tx:
+                tx.audit(actor, "recovery.wrong", "keys")
+            raise Forbidden(
+                "This is not the recovery key of this appliance.",
+                "It may be one from before: only the newest opens it. Make a new one if it is lost.",
+            ) from error
+        _keep(home, told | {"checked_at": clock.now(), "checked_by": actor}, actor, "recovery.check")
     found = standing(home)
     assert found is not None
     return found
@@ -85,6 +92,17 @@ def master_from(home: Path, typed: str) -> bytes:
     """The master key of a home, by its recovery key. Raises BadInput, NotFound or Corrupted."""
     secret = _parse(typed)
     return _unwrap(_wanted(home), secret)
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Against other processes and threads: a check beside a making would bring the key before back."""
+    descriptor = os.open(home / "keys", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _keep(home: Home, told: Row, actor: str, action: str) -> None:
@@ -102,7 +120,8 @@ def _keep(home: Home, told: Row, actor: str, action: str) -> None:
 def _read(home: Path) -> Row | None:
     try:
         told: Row = json.loads((home / "keys" / _FILE).read_text())
-        return told if told["made_at"] and told["master"] and told["salt"] else None
+        _sealed(told)
+        return told if told["made_at"] and told["made_by"] else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -119,7 +138,13 @@ def _wanted(home: Path) -> Row:
 
 
 def _unwrap(told: Row, secret: bytes) -> bytes:
-    return unwrap_master(b64decode(told["master"]), _derived(secret, b64decode(told["salt"])))
+    master, salt = _sealed(told)
+    return unwrap_master(master, _derived(secret, salt))
+
+
+def _sealed(told: Row) -> tuple[bytes, bytes]:
+    """The wrapped master key, and the salt. Raises ValueError, KeyError or TypeError."""
+    return b64decode(told["master"], validate=True), b64decode(told["salt"], validate=True)
 
 
 def _derived(secret: bytes, salt: bytes) -> bytes:

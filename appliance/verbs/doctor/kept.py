@@ -25,8 +25,14 @@ _SHOWN = 4
 def check_keys(home: Home) -> Check:
     keys.open_keys(home.path)
     if (home.path / "keys" / "master.key").exists():
-        return Check("keys", True, "the master key opens; it lies in the data directory, for its owner alone")
-    by = sealed_by((home.path / "keys" / "master.cred").read_bytes())
+        told = "the master key opens; it lies in the open beside the data, for its owner alone"
+        fix = "Have it sealed: sudo systemctl restart falaj.target" if home.path == SYSTEM_HOME else ""
+        return Check("keys", True, told, fix)
+    try:
+        by = sealed_by((home.path / "keys" / "master.cred").read_bytes())
+    except FileNotFoundError:
+        told = "the sealed master key is gone: the next start can't open the data"
+        return Check("keys", False, told, "Stop the appliance, then run: sudo falaj recovery use")
     return Check("keys", True, f"the master key opens; it is sealed by {by}")
 
 

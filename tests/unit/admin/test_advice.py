@@ -126,6 +126,15 @@ def test_the_sentence(facts: tuple[Any, ...], kind: str, sentence: str, more: st
     assert told.sentence.startswith("All is well.") == (kind == "good")
 
 
+def test_without_a_recovery_key_it_says_so_once_a_model_answers() -> None:
+    found = advise(FINE | {"datasets": 1}, [LIVE], [], 1, recovery=False)
+    assert (found.kind, found.href) == ("good", "/recovery")
+    assert "no recovery key" in found.more
+    for tokens, models in ((0, [LIVE]), (1, [TRAINED]), (1, [])):
+        assert advise(FINE | {"datasets": 1}, models, [], tokens, recovery=False).href != "/recovery"
+    assert not advise(FINE | {"datasets": 1}, [LIVE], [], 1, recovery=True).href
+
+
 def test_trouble_with_the_machine_comes_before_all_but_a_part_that_is_down() -> None:
     told = [("The disk is full.", "Free some."), ("x", "y")]
     found = advise(LOST, [], [FAILED], 0, lambda verb: True, troubles=told)

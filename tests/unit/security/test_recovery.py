@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
 
 from appliance import home as homes
-from appliance import keys, sealing
-from appliance.daemon.seal_keys import seal_keys
 from appliance.errors import BadInput, Corrupted, FalajError, Forbidden, NotFound
 from appliance.home import Home
 from appliance.security import recovery
@@ -92,61 +87,63 @@ def test_without_one_it_is_said(home: Home) -> None:
         recovery.standing(home)
 
 
-def test_a_key_in_the_open_is_sealed(home: Home) -> None:
-    before, folder = master(home), home.path / "keys"
-    seal_keys(home.path)
-    assert not (folder / "master.key").exists()
-    assert before not in (folder / "master.cred").read_bytes()
-    assert sealing.sealed_by((folder / "master.cred").read_bytes()) != "a way that is not known here"
-    assert keys.read_master(folder) == before
-    seal_keys(home.path)
-    homes.open_home(home.path).registry.all("SELECT 1 FROM audit")
+@pytest.mark.parametrize("damage", ["{", "[]", '{"made_at": 1}', "\xff", "null"])
+def test_a_damaged_file_is_told(home: Home, damage: str) -> None:
+    key = recovery.make(home, "user:mona")
+    (home.path / "keys" / "recovery.json").write_text(damage, "latin-1")
+    with pytest.raises(Corrupted, match=r"recovery\.json"):
+        recovery.master_from(home.path, key)
 
 
-def test_a_first_start_makes_a_sealed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FALAJ_RUN_DIR", str(tmp_path / "run"))
-    path = tmp_path / "new"
-    path.mkdir(mode=0o700)
-    seal_keys(path)
-    assert sorted(one.name for one in (path / "keys").iterdir()) == ["master.cred"]
-    handed_over = tmp_path / "credentials"
-    handed_over.mkdir()
-    (handed_over / "falaj-master").write_bytes(keys.read_master(path / "keys"))
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed_over))
-    homes.create(path)
-    assert not (path / "keys" / "master.key").exists()
+@pytest.mark.parametrize("part", ["master", "salt"])
+@pytest.mark.parametrize("content", ["x", "", None, 5, "é", "AAAA"])
+def test_each_damaged_part_is_told(home: Home, part: str, content: object) -> None:
+    key, path = recovery.make(home, "user:mona"), home.path / "keys" / "recovery.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: content}))
+    with pytest.raises(Corrupted):
+        recovery.master_from(home.path, key)
 
 
-def test_lost_keys_are_not_made_anew(home: Home) -> None:
-    (home.path / "keys" / "master.key").unlink()
-    with pytest.raises(Corrupted, match=r"no keys/master\.key"):
-        seal_keys(home.path)
-    assert not (home.path / "keys" / "master.cred").exists()
+def revived(home: Home, rounds: int) -> bool:
+    """Whether a check beside a making has left a key in force that is not the newest."""
+    for _ in range(rounds):
+        old, made = recovery.make(home, "user:mona"), []
+        checks = [threading.Thread(target=_check, args=(home, old)) for _ in range(3)]
+        maker = threading.Thread(target=lambda made=made: made.append(recovery.make(home, "user:omar")))
+        for thread in (*checks[:2], maker, *checks[2:]):
+            thread.start()
+        for thread in (*checks, maker):
+            thread.join()
+        try:
+            recovery.master_from(home.path, made[0])
+        except Corrupted:
+            return True
+    return False
 
 
-def test_one_sealed_elsewhere_is_told(home: Home) -> None:
-    seal_keys(home.path)
-    path = home.path / "keys" / "master.cred"
-    path.write_bytes(path.read_bytes()[:-40] + b"A" * 38 + b"=\n")
-    with pytest.raises(Corrupted, match="does not open on this machine"):
-        seal_keys(home.path)
-    with pytest.raises(FalajError):
-        homes.open_home(home.path)
+def _check(home: Home, key: str) -> None:
+    with contextlib.suppress(FalajError, OSError):  # OSError: only where the lock is off
+        recovery.check(home, key, "user:mona")
 
 
-def test_a_kill_while_it_is_sealed_loses_nothing(home: Home) -> None:
-    before, folder = master(home), home.path / "keys"
-    killed = 0
-    for number in range(12):
-        (folder / "master.cred").unlink(missing_ok=True)
-        keys.write_file(folder / "master.key", before)
-        command = [sys.executable, "-m", "appliance.daemon", "seal-keys", "--home", str(home.path)]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(0.05 + 0.02 * number)
-        os.killpg(process.pid, signal.SIGKILL)
-        killed += process.wait(10) == -signal.SIGKILL
-        assert keys.read_master(folder) == before
-        seal_keys(home.path)
-        assert keys.read_master(folder) == before
-        assert not list(folder.glob(".*"))
-    assert killed, "it was always faster"
+def test_a_check_beside_a_making_brings_no_old_key_back(home: Home) -> None:
+    assert not revived(home, 30)
+
+
+def test_without_the_lock_it_does(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_alone", lambda home: contextlib.nullcontext())
+    real, between = recovery._unwrap, threading.Event()
+
+    def slowly(told: dict[str, str], secret: bytes) -> bytes:
+        between.set()
+        maker.join()
+        return real(told, secret)
+
+    old, made = recovery.make(home, "user:mona"), []
+    maker = threading.Thread(target=lambda: (between.wait(), made.append(recovery.make(home, "user:omar"))))
+    maker.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery, "_unwrap", slowly)
+        recovery.check(home, old, "user:mona")
+    with pytest.raises(Corrupted):
+        recovery.master_from(home.path, made[0])

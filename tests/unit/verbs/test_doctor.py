@@ -16,6 +16,7 @@ import appliance
 from appliance import config, presence
 from appliance import home as homes
 from appliance.config import Config
+from appliance.daemon.seal_keys import seal_keys
 from appliance.home import Home
 from appliance.jobs import ledger
 from appliance.jobs.ledger import NewJob
@@ -236,6 +237,29 @@ def test_a_settings_file_that_the_next_start_would_refuse(home: Home) -> None:
     told = found(home, "settings")
     assert told.ok
     assert "changed since the start: inference.workers" in told.detail
+
+
+def test_how_the_master_key_is_kept_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    told = found(home, "keys")
+    assert told.ok
+    assert "in the open beside the data" in told.detail
+    seal_keys(home.path)
+    told = found(home, "keys")
+    assert told.ok
+    assert "sealed by" in told.detail
+
+
+def test_a_sealed_master_key_that_is_gone_is_told_while_it_still_runs(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The units have theirs in memory: all goes well until the next start."""
+    (tmp_path / "falaj-master").write_bytes((home.path / "keys" / "master.key").read_bytes())
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (home.path / "keys" / "master.key").unlink()
+    told = found(home, "keys")
+    assert not told.ok
+    assert "recovery use" in told.fix
 
 
 def test_a_home_that_cannot_be_opened_is_looked_at_all_the_same(home: Home) -> None:
