@@ -75,8 +75,8 @@ def take_back(path: Path, program: Names, alone: Callable[[Path], AbstractContex
     """Make a home fit for a program that knows fewer migrations; the snapshot that was put back, or nothing.
 
     Nothing of the appliance may be running, which `alone` sees to. What was there is kept in
-    HOME/upgrade/after-TIME. Cut short at any point, it is done by being done again: no file is ever missing, and
-    the telemetry, which is replaced last, says that it is not over yet. Raises Conflict when no snapshot fits.
+    HOME/upgrade/after-TIME. Cut short, it is done by being done again: no file is ever missing,
+    and the telemetry, which is replaced last, says that it is not over. Raises Conflict where none fits.
     """
     ring = _opened_as_owner(path)
     if ring is None:

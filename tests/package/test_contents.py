@@ -220,6 +220,7 @@ def test_a_part_that_may_not_be_shipped_ends_the_build(licence: str, may: bool) 
     assert may or f"a-part has the licence {licence}" in done.stderr
 
 
+@pytest.mark.slow
 def test_build_again_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
     """In another folder, at another time; compared byte for byte."""
     members = subprocess.run(["ar", "t", package], capture_output=True, text=True, check=True).stdout

@@ -62,13 +62,27 @@ def home(seed: tuple[Path, str], tmp_path: Path) -> Path:
     return Path(shutil.copytree(seed[0], tmp_path / "home"))
 
 
+# As upgrade.sh does it: the first step shows that the second will work.
+BOTH = """
+import os, subprocess, sys
+home, *versions = sys.argv[1:]
+step = [sys.executable, "-m", "appliance.daemon"]
+mine = os.environ | {"FALAJ_PARENT": str(os.getpid())}  # killed, it takes the step along
+code = subprocess.run([*step, "upgrade", "--home", home, *versions], env=mine).returncode
+code or os.execv(sys.executable, [*step, "migrate", "--home", home])
+sys.exit(code)
+"""
+
+
 def begin(
     home: Path, role: str = "upgrade", *more: str, kind: str = "adds", **told: str
 ) -> subprocess.Popen[str]:
     """A step of the newer program; `kind`: of its migrations."""
-    versions = ["--from", "0.1.0", "--to", "0.2.0"] if role == "upgrade" else []
+    step = ["-m", "appliance.daemon", role, "--home", str(home)]
+    if role == "upgrade":
+        step = ["-c", BOTH, str(home), "--from", "0.1.0", "--to", "0.2.0"]
     return subprocess.Popen(
-        [sys.executable, "-m", "appliance.daemon", role, "--home", str(home), *versions, *more],
+        [sys.executable, *step, *more],
         env=os.environ | {"PYTHONPATH": str(NEWER), "NEWER": kind} | told,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
