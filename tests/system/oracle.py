@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance import home as homes
-from appliance.daemon import roles
+from appliance.daemon import rounds
 from appliance.db import Row, audit
 from appliance.errors import DeadlineExceeded, FalajError, Overloaded, Unavailable
 from appliance.home import Home
@@ -188,7 +188,7 @@ def litter(home: Home) -> list[str]:
     Looked at as after the next start, and an hour later: until then the sweep leaves alone what nobody owns.
     """
     homes.tidy(home.path)
-    roles.sweep(home, {path.name: 0.0 for path in _stored(home)}, 10_000.0)
+    rounds.sweep(home, {path.name: 0.0 for path in _stored(home)}, 10_000.0)
     owned = {str(row["digest"]) for row in home.registry.all("SELECT digest FROM blobs")}
     there = {path.name for path in _stored(home)}
     damaged = [name for name in sorted(owned & there) if not home.blobs.is_intact(name)]
