@@ -37,18 +37,24 @@ class Broken(Exception):
 
 
 class Queue:
-    """Wakes workers. `run` is what a worker does with a job id; the admin role has none."""
+    """Wakes workers. `run` is what a worker does with a job id; the admin role has none.
+
+    Raises Broken when the file is no queue any more.
+    """
 
     def __init__(self, path: Path, run: Callable[[str], None] | None = None) -> None:
-        self._huey = SqliteHuey(
-            "jobs",
-            filename=str(path),
-            results=False,
-            store_none=False,
-            utc=True,
-            serializer=_JsonSerializer(),
-            fsync=False,
-        )
+        try:
+            self._huey = SqliteHuey(
+                "jobs",
+                filename=str(path),
+                results=False,
+                store_none=False,
+                utc=True,
+                serializer=_JsonSerializer(),
+                fsync=False,
+            )
+        except sqlite3.DatabaseError as error:
+            raise Broken(f"queue.db is broken ({error})") from error
         self._consumer: Consumer | None = None
 
         def run_job(
