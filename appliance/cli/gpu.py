@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 import click
 
 from appliance.app import open_app
 from appliance.cli.edge import Edge, table, with_edge
-from appliance.config import SYSTEM_HOME
-from appliance.errors import Conflict, FalajError, Forbidden, Unavailable
+from appliance.cli.services import check_place, systemctl
+from appliance.errors import Conflict, FalajError, Unavailable
 from appliance.keys import write_file
 from appliance.runtimes import accelerators
 from appliance.runtimes.accelerators import Accelerator
@@ -72,7 +68,7 @@ def gpu_show(edge: Edge) -> None:
 @with_edge
 def gpu_enable(edge: Edge) -> None:
     """Let the appliance use the graphics cards. Needs the package falaj-gpu for those by NVIDIA."""
-    _check_place(edge)
+    check_place(edge, "gpu enable")
     usable = _usable()
     if any(one.maker == "NVIDIA" for one in usable) and not PACKAGE.is_dir():
         raise FalajError(
@@ -93,7 +89,7 @@ def gpu_enable(edge: Edge) -> None:
 @with_edge
 def gpu_disable(edge: Edge) -> None:
     """Run everything on the processor again."""
-    _check_place(edge)
+    check_place(edge, "gpu disable")
     for path in DROP_INS:
         path.unlink(missing_ok=True)
     _restart()
@@ -116,15 +112,6 @@ def drop_in(usable: list[Accelerator]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_place(edge: Edge) -> None:
-    if edge.home != SYSTEM_HOME or not Path("/run/systemd/system").is_dir():
-        raise Conflict(
-            "Only the installed appliance can be given a graphics card.", "Install the package first."
-        )
-    if os.geteuid() != 0:
-        raise Forbidden("This changes the system's services.", "Run: sudo falaj gpu ...")
-
-
 def _usable() -> list[Accelerator]:
     """The devices that can be given. Raises Conflict with the reason when there is none."""
     found = accelerators.found()
@@ -142,13 +129,8 @@ def _usable() -> list[Accelerator]:
 
 
 def _restart() -> None:
-    for command in (("daemon-reload",), ("restart", *_UNITS)):
-        done = subprocess.run(["systemctl", *command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise FalajError(
-                f"The services could not be started anew: {done.stderr.strip() or done.returncode}.",
-                "See: systemctl status 'falaj-*'",
-            )
+    systemctl("daemon-reload")
+    systemctl("restart", *_UNITS)
 
 
 COMMANDS = [gpu]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import click
 
-from appliance import config
 from appliance.app import open_app
 from appliance.cli.edge import Edge, table, when, with_edge
-from appliance.errors import Conflict, FalajError, Forbidden, NotFound, Unavailable
+from appliance.cli.services import check_place, systemctl
+from appliance.errors import Conflict, FalajError, NotFound, Unavailable
 from appliance.security.roles import SYSTEM
 from appliance.upgrade import held
 from appliance.upgrade.held import BY_HAND, PREVIOUS, PROGRAM
@@ -58,7 +57,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
 
     What has happened since the snapshot is set aside then, in the data directory under upgrade/after-TIME.
     """
-    _check_place(edge, "back")
+    check_place(edge, "upgrade back")
     found = held.read(edge.home)
     if found is not None and found.why != BY_HAND:  # one that was cut short goes on where it was
         raise Conflict("The version before runs already.", "To try the newer one: sudo falaj upgrade retry")
@@ -68,7 +67,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
     old, new = (_version(program) for program in (PREVIOUS, PROGRAM))
     if not yes:
         click.confirm(f"Go back from {new} to {old}? What was changed since may be set aside.", abort=True)
-    _systemctl("stop", "falaj.target", "falaj-*.service", "falaj-*.socket")
+    systemctl("stop", "falaj.target", "falaj-*.service", "falaj-*.socket")
     try:
         held.write(edge.home, old, new, BY_HAND)  # first: cut short, the newer program must not begin anew
         try:
@@ -77,7 +76,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
             held.path_of(edge.home).unlink()
             raise
     finally:
-        _systemctl("start", "falaj.target")
+        systemctl("start", "falaj.target")
     told = f"Version {old} runs again" + (f", with the snapshot {put_back}." if put_back else ".")
     edge.done({"version": old, "snapshot": put_back or None}, told)
 
@@ -86,7 +85,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
 @with_edge
 def upgrade_retry(edge: Edge) -> None:
     """Try again to let the installed version take over."""
-    _check_place(edge, "retry")
+    check_place(edge, "upgrade retry")
     found = held.read(edge.home)
     if found is None:
         raise Conflict("No upgrade is held.", "See: falaj upgrade show")
@@ -97,13 +96,6 @@ def upgrade_retry(edge: Edge) -> None:
         why = again.why if again is not None else "The script that does it has failed."
         raise FalajError(f"Version {found.new} could not take over: {why}", "Nothing is lost.")
     edge.done({"version": found.new}, f"Version {found.new} runs.")
-
-
-def _check_place(edge: Edge, command: str) -> None:
-    if not config.under_systemd(edge.home):
-        raise Conflict("Only the installed appliance can do this.", "Install the package first.")
-    if os.geteuid() != 0:
-        raise Forbidden("This changes the system's services.", f"Run: sudo falaj upgrade {command}")
 
 
 def _asked(program: Path, role: str, home: Path, *more: str) -> str:
@@ -119,15 +111,6 @@ def _version(program: Path) -> str:
     command = [str(program / "bin" / "python3"), "-c", "import appliance; print(appliance.__version__)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "before"
-
-
-def _systemctl(*command: str) -> None:
-    done = subprocess.run(["systemctl", *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise FalajError(
-            f"The services did not {command[0]}: {done.stderr.strip() or done.returncode}.",
-            "See: systemctl status 'falaj*'",
-        )
 
 
 COMMANDS = [upgrade]
