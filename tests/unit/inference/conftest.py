@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ class Live:
         self.process.stdin.flush()
         reply: dict[str, Any] = json.loads(self.process.stdout.readline())
         return reply
+
+    def wait_for(self, field: str, at_least: int = 1) -> None:
+        """Until so many are counted there, or until fewer than that are when it is 0."""
+        until = time.monotonic() + 20
+        while (self.tell("state")[field] < at_least) if at_least else self.tell("state")[field]:
+            assert time.monotonic() < until, f"{field}: {self.tell('state')}"
+            time.sleep(0.002)
 
     def connect(self) -> socket.socket:
         self._sockets.append(socket.create_connection(("127.0.0.1", self.port), timeout=10))

@@ -38,7 +38,7 @@ graphs = importlib.util.module_from_spec(spec)
 sys.modules["falaj_test_graphs"] = graphs
 spec.loader.exec_module(graphs)
 
-SLOW_TRIPS = 150_000  # about 0.08 s
+SLOW_TRIPS = 800_000  # about 0.4 s
 TOKENS = {"all": None, "iris-only": {"iris"}}
 
 

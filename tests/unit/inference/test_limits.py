@@ -133,20 +133,19 @@ def test_odd_content_lengths(limited, reply, length):
     assert reply(sock, 3.0)[0] in (400, 411, 413)
 
 
-def test_too_many_at_once(limited, reply):
-    sockets = hold(limited, 210)
-    while limited.tell("state")["reading"] < 210:
-        time.sleep(0.01)
-    with limited.client() as client:
+def test_too_many_at_once(launch):
+    server = launch(models=["iris"], settings={"body_deadline": 60.0, "max_in_flight": 210})
+    sockets = hold(server, 210)
+    server.wait_for("reading", 210)
+    with server.client() as client:
         answer = client.post("/predict/iris", content=GOOD)
         assert answer.status_code == 429
         assert answer.headers["retry-after"] == "1"
         assert client.get("/healthz").status_code == 200
     for sock in sockets:
         sock.close()
-    while limited.tell("state")["reading"]:
-        time.sleep(0.01)
-    with limited.client() as client:
+    server.wait_for("reading", 0)
+    with server.client() as client:
         assert client.post("/predict/iris", content=GOOD).status_code == 200
 
 
@@ -166,8 +165,7 @@ def test_slow_models_do_not_block_the_loop(plain, reply):
         body = b'{"rows": [{"x": 1.0}]}'
         sock = plain.connect()
         sock.sendall(head("/predict/slow", length=len(body)) + body)
-        while plain.tell("state")["in_flight"] == 0:
-            pass
+        plain.wait_for("in_flight")
         assert client.get("/healthz").status_code == 200
         assert client.post("/predict/iris", content=GOOD).status_code == 200
         assert not select.select([sock], [], [], 0)[0]  # still running

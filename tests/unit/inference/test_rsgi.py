@@ -72,13 +72,12 @@ def test_stop_lets_running_requests_end(launch, how):
 
     with server.client() as idle:
         assert idle.get("/healthz").status_code == 200  # a kept-alive connection must not hold the stop up
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        while server.tell("state")["in_flight"] == 0:
-            time.sleep(0.005)
+        server.wait_for("in_flight")
         begun = time.monotonic()
         code, out, errors = server.stop(how)
-        thread.join()
+        thread.join(20)
     assert got[0].status_code == 200
     assert got[0].json()["predictions"] == [{"value": 2.0}]
     assert (code, json.loads(out.splitlines()[-1]), errors) == (0, {"drained": True}, "")
@@ -89,8 +88,7 @@ def test_stop_waits_for_a_half_sent_body_only_to_its_deadline(launch):
     server = launch(models=["iris"], settings={"body_deadline": 0.5})
     sock = server.connect()
     sock.sendall(b"POST /predict/iris HTTP/1.1\r\nHost: x\r\nX-Api-Key: all\r\nContent-Length: 99\r\n\r\nabc")
-    while server.tell("state")["reading"] == 0:
-        time.sleep(0.005)
+    server.wait_for("reading")
     begun = time.monotonic()
     code, out, _ = server.stop()
     assert (code, json.loads(out.splitlines()[-1])) == (0, {"drained": True})
@@ -102,8 +100,7 @@ def test_stop_gives_up_in_the_end(launch):
     server = launch(models=["iris"], settings={"body_deadline": 3600.0}, drain_seconds=0.3)
     sock = server.connect()
     sock.sendall(b"POST /predict/iris HTTP/1.1\r\nHost: x\r\nX-Api-Key: all\r\nContent-Length: 99\r\n\r\nabc")
-    while server.tell("state")["reading"] == 0:
-        time.sleep(0.005)
+    server.wait_for("reading")
     code, out, _ = server.stop()
     assert (code, json.loads(out.splitlines()[-1])) == (0, {"drained": False})
     sock.close()
@@ -127,13 +124,12 @@ def test_leaving_answers_what_still_comes_and_closes_behind_it(launch):
     for sock in (kept, busy, idle):
         assert asking(sock) == (200, False)
     long = []
-    thread = threading.Thread(target=lambda: long.append(asking(busy, "slow", {"x": 2.0})))
+    thread = threading.Thread(target=lambda: long.append(asking(busy, "slow", {"x": 2.0})), daemon=True)
     thread.start()
-    while server.tell("state")["in_flight"] == 0:
-        time.sleep(0.005)
+    server.wait_for("in_flight")
     server.process.send_signal(signal.SIGUSR1)
     server.process.send_signal(signal.SIGUSR1)  # again does nothing
-    thread.join()
+    thread.join(20)
     assert long == [(200, False)]
     time.sleep(1)
     assert [asking(kept), asking(busy)] == [(200, True), (200, True)]
@@ -148,7 +144,9 @@ def test_leaving_takes_no_new_connection(launch):
     kept = server.connect()
     assert asking(kept) == (200, False)
     server.process.send_signal(signal.SIGUSR1)
+    until = time.monotonic() + 20
     while asking(kept) != (200, True):
+        assert time.monotonic() < until
         time.sleep(0.02)
     late = server.connect()
     late.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -189,6 +187,7 @@ def test_a_unix_socket_is_answered_shared_and_left_like_the_others(launch, tmp_p
 
     def connected():
         sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(10)
         sock.connect(str(path))
         return sock
 
@@ -287,8 +286,7 @@ def test_stop_lets_running_requests_end_on_every_listener(launch, pem):
     threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
     for thread in threads:
         thread.start()
-    while server.tell("state")["in_flight"] < 2:
-        time.sleep(0.005)
+    server.wait_for("in_flight", 2)
     code, out, errors = server.stop()
     for thread in threads:
         thread.join(20)
@@ -396,5 +394,5 @@ def test_serving_off_the_main_thread_is_refused():
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    thread.join(20)
     assert "main thread" in caught[0]

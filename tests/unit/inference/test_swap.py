@@ -52,7 +52,7 @@ def test_swaps_under_load_over_http(launch, graphs):
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            thread.join(20)
     assert wrong == []
     assert min(counts) > 20
     state = server.tell("state")
@@ -69,13 +69,12 @@ def test_a_request_ends_on_the_version_it_began_with(launch):
 
     with server.client() as client:
         client.get("/healthz")
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        while server.tell("state")["in_flight"] == 0:
-            time.sleep(0.005)
+        server.wait_for("in_flight")
         begun = time.monotonic()
         assert server.tell("switch slow 2") == {"drained": True}  # prepares for longer than the request runs
-        thread.join()
+        thread.join(20)
         assert time.monotonic() - begun < 15
         assert (got[0]["version"], got[0]["predictions"]) == (1, [{"value": 5.0}])
         after = client.post("/predict/slow", json={"rows": [{"x": 5.0}]}).json()
@@ -116,7 +115,7 @@ def test_plane_swaps_under_threads(artefact, graphs, runtime):
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            thread.join(20)
     assert wrong == []
 
 
@@ -124,16 +123,18 @@ def test_drain_waits_and_says_when_it_gave_up(artefact):
     plane = Plane()
     plane.switch("slow", prepare(artefact("slow", 1)))
     got = []
-    thread = threading.Thread(target=lambda: got.append(plane.infer("slow", rows=[{"x": 3.0}])))
+    thread = threading.Thread(target=lambda: got.append(plane.infer("slow", rows=[{"x": 3.0}])), daemon=True)
     thread.start()
     served = plane.current("slow")
     assert served.inline_rows == 0  # never on the event loop
+    until = time.monotonic() + 20
     while not served.in_flight:
+        assert time.monotonic() < until
         time.sleep(0.001)
     assert plane.switch("slow", None) is served
     assert not plane.drain(served, 0.01)  # still inside, so still open
     assert plane.drain(served, 10)
-    thread.join()
+    thread.join(20)
     assert got[0].values.tolist() == [[3.0]]
     assert served.in_flight == 0
     with pytest.raises(NotFound, match="No model named 'slow'"):

@@ -60,11 +60,16 @@ def worker(folder: Path, jobs: Jobs, id: str) -> Iterator[str]:
     command = [sys.executable, "-c", WORKER, str(folder), str(jobs.home), id]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline().strip()
-        wait_until(lambda: progress.read(jobs.run_dir, id)["phase"])
-        yield said
-        ledger.request_cancel(jobs.store, id, "cli:someone")
-        assert process.wait(30) == 0
+        try:
+            said = process.stdout.readline().strip()
+            wait_until(lambda: progress.read(jobs.run_dir, id)["phase"])
+            yield said
+        finally:
+            ledger.request_cancel(jobs.store, id, "cli:someone")
+            try:
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
 
 
 def inside(group: Path) -> list[psutil.Process]:
