@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 from appliance.app import App
 from appliance.db import Row
@@ -16,6 +19,7 @@ from appliance.security.local_token import local_token
 from appliance.verbs.call import Call
 
 _TIMEOUT = 60.0
+_PAUSES = (0.1, 0.4, 1.0)  # seconds before it is asked again
 
 
 def predict(app: App, call: Call) -> Row:
@@ -26,25 +30,34 @@ def predict(app: App, call: Call) -> Row:
 
 def ask(app: App, model: str, body: bytes) -> Row:
     """POST to this appliance's own endpoint. Raises what the endpoint answered."""
-    connection = _Local(endpoint_path(app.home.run_dir))
-    headers = {
-        "Content-Type": "application/json",
-        "Authorization": f"Bearer {local_token(app.home.run_dir)}",
-    }
     try:
-        connection.request("POST", f"/predict/{model}", body, headers)
-        reply = connection.getresponse()
-        content = json.loads(reply.read())
+        status, content = asked(app.home.run_dir, f"/predict/{model}", body)
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable("The endpoint does not answer.", "See: falaj status") from error
+        said = f"The endpoint does not answer: {error or type(error).__name__}."
+        raise Unavailable(said, "See: falaj status") from error
     except ValueError as error:
         raise FalajError("The endpoint gave an answer that is not JSON.", "See: falaj doctor") from error
-    finally:
-        connection.close()
-    if reply.status != 200:
-        raise rebuild_from_status(content, reply.status)
+    if status != 200:
+        raise rebuild_from_status(content, status)
     answer: Row = content
     return answer
+
+
+def asked(run_dir: Path, path: str, body: bytes) -> tuple[int, Any]:
+    """Status and content; asked again when a worker dies over it, for another answers, or soon does."""
+    for pause in _PAUSES:
+        with contextlib.suppress(ConnectionError):
+            return _post(run_dir, path, body)
+        time.sleep(pause)
+    return _post(run_dir, path, body)
+
+
+def _post(run_dir: Path, path: str, body: bytes) -> tuple[int, Any]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {local_token(run_dir)}"}
+    with contextlib.closing(_Local(endpoint_path(run_dir))) as connection:
+        connection.request("POST", path, body, headers)
+        reply = connection.getresponse()
+        return reply.status, json.loads(reply.read())
 
 
 class _Local(http.client.HTTPConnection):

@@ -142,7 +142,7 @@ def artefact(graphs: Any) -> Any:
 @pytest.fixture(scope="session")
 def running() -> Any:
     """All servers that are shared by tests, started together."""
-    limits = {"body_deadline": 1.0, "request_deadline": 0.03, "max_body_mb": 1, "max_in_flight": 210}
+    limits = {"body_deadline": 1.0, "request_deadline": 0.15, "max_body_mb": 1, "max_in_flight": 210}
     servers = {
         "plain": Live(models=["iris", "price", "shop", "slow"]),
         "limited": Live(models=["iris", "slow"], settings=limits),
