@@ -134,9 +134,10 @@ def open_with(master: bytes, folder: Path) -> KeyRing:
 
 
 def _credential() -> list[Path]:
-    """Where systemd puts the opened master key for this unit (systemd.exec(5), Credentials)."""
+    """Where systemd puts the opened master key for this unit (systemd.exec(5), Credentials); empty for none."""
     told = os.environ.get("CREDENTIALS_DIRECTORY")
-    return [path] if told and (path := Path(told) / CREDENTIAL).exists() else []
+    path = Path(told or "") / CREDENTIAL
+    return [path] if told and path.exists() and path.stat().st_size else []
 
 
 def read_master(folder: Path) -> bytes:

@@ -151,6 +151,8 @@ def deed(action: str, subject: str = "") -> str:
         "setup.done": _("set the appliance up"),
         "token.create": _("made a token"),
         "token.revoke": _("ended a token"),
+        "upgrade.back": _("went back to the version before"),
+        "upgrade.done": _("a new version took over"),
         "user.add": _("added somebody"),
         "user.password": _("changed their own password"),
         "user.remove": _("removed somebody"),

@@ -71,7 +71,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
     try:
         held.write(edge.home, old, new, BY_HAND)  # first: cut short, the newer program must not begin anew
         try:
-            put_back = _asked(PROGRAM, "take-back", edge.home, "--known", known)
+            put_back = _asked(PROGRAM, "take-back", edge.home, "--from", old, "--to", new, "--known", known)
         except FalajError:
             held.path_of(edge.home).unlink()
             raise

@@ -20,9 +20,9 @@ def answer(role: str, home: Path, old: str, new: str, known: str) -> int:
             case "upgrade":
                 takeover.upgrade(home, old, new)
             case "migrate":
-                takeover.migrate(home)
+                takeover.migrate(home, old, new)
             case "take-back":
-                print(takeover.take_back(home, json.loads(known), alone))
+                print(takeover.take_back(home, old, new, json.loads(known), alone))
             case "migrations":
                 print(json.dumps(takeover.known()))
     except FalajError as error:

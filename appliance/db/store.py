@@ -140,17 +140,21 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that may write: commits at the end, leaves nothing behind on an error."""
-        with self._told_plainly():
-            db = self._begun()
-            try:
-                transaction = Transaction(db, self._audit_key)
-                yield transaction
-                head = transaction.one(audit.LAST) if transaction.audited else None
-                db.conn.execute("COMMIT")
-            except BaseException:
-                if db.conn.in_transaction:
-                    db.conn.execute("ROLLBACK")
-                raise
+        with self._told_plainly(), self._whole(self._begun()) as transaction:
+            yield transaction
+
+    @contextlib.contextmanager
+    def _whole(self, db: Database) -> Iterator[Transaction]:
+        """What has begun there, committed at the end or undone."""
+        try:
+            transaction = Transaction(db, self._audit_key)
+            yield transaction
+            head = transaction.one(audit.LAST) if transaction.audited else None
+            db.conn.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:
+                db.conn.execute("ROLLBACK")
+            raise
         if head is not None:
             audit.keep_head(self.path.parent, head)
 
@@ -177,19 +181,14 @@ class Store:
             pass
 
     @contextlib.contextmanager
-    def migrated(self, migrations: Migrations) -> Iterator[None]:
+    def migrated(self, migrations: Migrations) -> Iterator[Transaction]:
         """Apply what is missing; it is kept when the block ends, and undone when that fails."""
         with self._told_plainly():
             db = self._database()
             db.conn.execute("BEGIN IMMEDIATE")
-            try:
+            with self._whole(db) as transaction:
                 migrations.apply(db)
-                yield
-                db.conn.execute("COMMIT")
-            except BaseException:
-                if db.conn.in_transaction:
-                    db.conn.execute("ROLLBACK")
-                raise
+                yield transaction
 
     def applied(self, migrations: Migrations) -> list[str]:
         """The names of the migrations that the file has had, also of those that this program lacks."""

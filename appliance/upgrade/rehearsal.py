@@ -22,9 +22,12 @@ def rehearse(home: Home, snapshot: Path) -> None:
     """Migrate a copy of a snapshot and check it. Raises FalajError with what is wrong."""
     with tempfile.TemporaryDirectory(prefix=".copy-", dir=snapshot.parent) as folder:
         copy = _copied(home, snapshot, Path(folder))
+        stores = (copy.registry, copy.telemetry)
+        before = [_counts(store) for store in stores]
+        was_whole = _audit_fault(copy, snapshot) == ""
         copy.registry.migrate(registry)
         copy.telemetry.migrate(telemetry)
-        for store, migrations in ((copy.registry, registry), (copy.telemetry, telemetry)):
+        for store, migrations, rows in zip(stores, (registry, telemetry), before, strict=True):
             if fault := store.faults():
                 raise Corrupted(f"{store.path.name} would be damaged: {fault}.", _NOT_CHANGED)
             fresh = Store(Path(folder) / f"fresh-{store.path.name}", b"\0" * 32, create=True)
@@ -33,7 +36,12 @@ def rehearse(home: Home, snapshot: Path) -> None:
             fresh.close()
             if store.schema() != expected:
                 raise Corrupted(f"{store.path.name} would not be as the program needs it.", _NOT_CHANGED)
-        _check_audit(copy, snapshot)
+            after = _counts(store)
+            if fewer := sorted(table for table in rows.keys() & after.keys() if after[table] < rows[table]):
+                raise Corrupted(f"{store.path.name} would lose rows of {', '.join(fewer)}.", _NOT_CHANGED)
+        # a chain that was broken before is the doctor's to tell, and no reason to stay on an old version
+        if was_whole and (fault := _audit_fault(copy, snapshot)):
+            raise Corrupted(f"The audit chain would be broken: {fault}.", _NOT_CHANGED)
         check_models(copy)
         copy.registry.close()
         copy.telemetry.close()
@@ -66,8 +74,15 @@ def _copied(home: Home, snapshot: Path, folder: Path) -> Home:
     return replace(home, registry=copies[0], telemetry=copies[1])
 
 
-def _check_audit(copy: Home, snapshot: Path) -> None:
+def _counts(store: Store) -> dict[str, int]:
+    """Table -> its rows."""
+    tables = store.all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    names = [str(row["name"]) for row in tables]
+    return {name: int(store.all(f'SELECT count(*) AS n FROM "{name}"')[0]["n"]) for name in names}
+
+
+def _audit_fault(copy: Home, snapshot: Path) -> str:
+    """What is wrong with the chain of a copy; nothing when it is whole."""
     entries = copy.registry.all("SELECT * FROM audit ORDER BY seq")
     verdict = audit.verify(copy.keys.key("audit"), entries, audit.read_head(snapshot))
-    if not verdict.ok:
-        raise Corrupted(f"The audit chain would be broken: {verdict.why}.", _NOT_CHANGED)
+    return "" if verdict.ok else verdict.why

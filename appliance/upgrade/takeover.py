@@ -6,6 +6,7 @@ owner of the home.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -15,15 +16,18 @@ from pathlib import Path
 from appliance import clock, config, keys
 from appliance import home as homes
 from appliance.blobs import told_when_full
+from appliance.db import Row
 from appliance.db.audit import HEAD_FILE
 from appliance.db.migrations import names, registry, telemetry
-from appliance.errors import Conflict, NoSpace
+from appliance.errors import Conflict, FalajError, NoSpace
 from appliance.home import Home
 from appliance.keys import KeyRing, sync_folder
 from appliance.process import become_owner_of
 from appliance.upgrade import snapshots
 from appliance.upgrade.rehearsal import check_models, rehearse
 from appliance.upgrade.snapshots import Names
+
+log = logging.getLogger(__name__)
 
 _SPARE = 64 << 20  # bytes that are left for those who go on writing
 _DATABASES = ("registry.db", "telemetry.db")
@@ -58,8 +62,8 @@ def upgrade(path: Path, old: str, new: str) -> None:
             shutil.rmtree(staged, ignore_errors=True)
 
 
-def migrate(path: Path) -> None:
-    """Bring a home to this program's schema, after `upgrade` has passed.
+def migrate(path: Path, old: str, new: str) -> None:
+    """Bring a home to this program's schema, after `upgrade` has passed; the audit chain says so.
 
     Raises FalajError with the reason; the databases are as they were then.
     """
@@ -67,11 +71,21 @@ def migrate(path: Path) -> None:
     if ring is None:
         return
     home = homes.open_home(path, ring)
-    with told_when_full(), home.registry.migrated(registry), home.telemetry.migrated(telemetry):
-        pass  # an error in either undoes both
+    with (  # an error in either undoes both
+        told_when_full(),
+        home.registry.migrated(registry) as tx,
+        home.telemetry.migrated(telemetry),
+    ):
+        tx.audit("system", "upgrade.done", "program", {"from": old, "to": new})
 
 
-def take_back(path: Path, program: Names, alone: Callable[[Path], AbstractContextManager[None]]) -> str:
+def take_back(
+    path: Path,
+    old: str,
+    new: str,
+    program: Names,
+    alone: Callable[[Path], AbstractContextManager[None]],
+) -> str:
     """Make a home fit for a program that knows fewer migrations; the snapshot that was put back, or nothing.
 
     Nothing of the appliance may be running, which `alone` sees to. What was there is kept in
@@ -82,7 +96,19 @@ def take_back(path: Path, program: Names, alone: Callable[[Path], AbstractContex
     if ring is None:
         return ""
     with alone(path):
-        return _taken_back(path, ring, program)
+        put_back = _taken_back(path, ring, program)
+        _record_back(path, ring, {"from": new, "to": old, "snapshot": put_back or None})
+    return put_back
+
+
+def _record_back(path: Path, ring: KeyRing, told: Row) -> None:
+    """In the chain that goes on; a disk that takes nothing must not keep the version before from starting."""
+    home = homes.assemble(config.load(path), ring)
+    try:
+        with home.registry.write() as tx:
+            tx.audit("system", "upgrade.back", "program", told)
+    except FalajError as error:
+        log.warning("the way back is not in the audit chain: %s", error.message)
 
 
 def _taken_back(path: Path, ring: KeyRing, program: Names) -> str:

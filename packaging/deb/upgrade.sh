@@ -15,6 +15,7 @@ booted=/run/systemd/system # there where systemd runs, sd_booted(3)
 # the same as in /usr/lib/falaj/start
 unset PYTHONPATH PYTHONHOME
 export PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
+longest=30m # for a step: a program that hangs must not hold the package manager for ever
 unready="It has not been set up yet."
 stopped="falaj-admin.socket falaj-admin.service falaj-worker.service falaj-egress.socket falaj-egress.service"
 
@@ -38,30 +39,48 @@ before_unpack() { # OLD NEW: the versions
 
 not_unpacked() { # dpkg has put the files of before back
     if grep -qsF "$unready" "$state/held"; then rm -f "$state/held"; fi
-    go_on
+    go_on || true
 }
 
 after_unpack() { # OLD NEW: the versions
-    old=$1
+    old=$1 answered=
+    if [ -d "$booted" ] && systemctl --quiet is-active falaj-inference.service; then answered=yes; fi
     if [ -e "$state/held" ]; then # what dpkg replaced has never run
         old=$(sed -n 's/.*"from": "\([^"]*\)".*/\1/p' "$state/held")
     fi
     stop_changing
     # What is not held any more is the new version's: cut short behind that, it migrates at its start.
-    if why=$(new upgrade --from "$old" --to "$2") && rm -f "$state/held" && sync "$state" && why=$(new migrate); then
-        echo "falaj: version $2 takes over."
+    if why=$(new upgrade "$old" "$2") && rm -f "$state/held" && sync "$state" && why=$(new migrate "$old" "$2"); then
+        # An endpoint that did not answer before is no fault of the new version's.
+        if go_on || [ -z "$answered" ] || ! take_back "$old" "$2"; then
+            echo "falaj: version $2 takes over."
+            return 0
+        fi
+        why="Its endpoint did not start."
     else
-        why=${why:-The new program could not be run.}
+        why=${why:-The new program could not be run, or took too long.}
         hold "$old" "$2" "$why"
-        echo "falaj: version $2 could not take over: $why Version $old goes on. See: falaj upgrade show" >&2
+        go_on || true
     fi
-    go_on
+    echo "falaj: version $2 could not take over: $why Version $old goes on. See: falaj upgrade show" >&2
 }
 
-new() { # a step of the new program; its line is the reason when it fails
-    step=$1
-    shift
-    "$lib/venv/bin/python3" -m appliance.daemon "$step" --home "$data" "$@"
+take_back() { # OLD NEW: what the new version has changed already is put back
+    systemctl stop falaj.target 'falaj-*.service' 'falaj-*.socket' || true
+    hold "$1" "$2" "Its endpoint did not start."
+    back=done
+    known=$("$lib/previous/bin/python3" -m appliance.daemon migrations --home "$data") &&
+        new take-back "$1" "$2" --known "$known" >/dev/null || back=
+    if [ -z "$back" ]; then rm -f "$state/held"; fi
+    systemctl start falaj.target || true
+    [ -n "$back" ]
+}
+
+new() { # STEP OLD NEW: a step of the new program; its line is the reason when it fails
+    step=$1 from=$2 to=$3
+    shift 3
+    timeout --kill-after=10 "$longest" \
+        "$lib/venv/bin/python3" -m appliance.daemon "$step" --home "$data" --from "$from" --to "$to" "$@"
 }
 
 hold() { # OLD NEW WHY
@@ -84,13 +103,15 @@ stop_changing() {
     if [ -d "$booted" ]; then systemctl stop $stopped || true; fi
 }
 
-go_on() {
+go_on() { # fails when the endpoint does not start
     if [ ! -d "$booted" ]; then return 0; fi
     systemctl daemon-reload
     # What the owner had stopped stays stopped.
     if ! systemctl --quiet is-active falaj.target; then return 0; fi
     # Not falaj-prepare: all that it makes is there, and every role would go down with it. The endpoint also when
     # the new version is held: the workers that it starts later would be of that one.
-    systemctl restart falaj-inference.service || true
+    started=yes
+    systemctl restart falaj-inference.service || started=
     systemctl start --no-block $stopped || true
+    [ -n "$started" ]
 }

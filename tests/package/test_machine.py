@@ -102,6 +102,21 @@ def test_from_the_package_to_a_prediction_on_the_page(debian: Path, package: Pat
         assert code not in journal
 
 
+def test_where_nothing_can_be_sealed_it_runs_all_the_same(
+    debian: Path, package: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["cp", "-a", "--reflink=auto", debian, tmp_path / "debian"], check=True)
+    shutil.copy(package, tmp_path / "debian" / "root" / "falaj.deb")
+    (tmp_path / "debian/usr/bin/systemd-creds").unlink()
+    with booted(tmp_path / "debian") as machine:
+        machine.inside("dpkg", "-i", "/root/falaj.deb")
+        machine.until_ready()
+        assert predicts(machine, with_a_model(machine))
+        keys = {one.name for one in (machine.root / "var/lib/falaj/keys").iterdir()}
+        assert ("master.key" in keys, "master.cred" in keys) == (True, False)
+        assert "lies in the open" in machine.inside("falaj", "doctor", check=False).out
+
+
 def test_the_office_predicts_over_tls(machine: Machine) -> None:
     token = with_a_model(machine)
     url = f"https://{ADDRESS}:7601/predict/churn"

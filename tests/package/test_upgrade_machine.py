@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.package.editions import BAD, GOOD, edition
+from tests.package.editions import BAD, GOOD, MUTE, edition
 from tests.package.machine import Machine
 from tests.package.test_machine import falaj, predicts, until, with_a_model
 
@@ -54,6 +54,12 @@ def version(machine: Machine) -> str:
     return str(falaj(machine, "upgrade", "show")["version"])
 
 
+def audited(machine: Machine) -> list[tuple[str, Any]]:
+    """Action and detail of the entries about upgrades."""
+    entries = falaj(machine, "audit", "ls", "--limit", "200")
+    return [(one["action"], one["detail"]) for one in entries if one["action"].startswith("upgrade.")]
+
+
 def test_to_the_next_version_and_back(machine: Machine, package: Path, tmp_path: Path) -> None:
     token = with_a_model(machine)
     later = edition(package, tmp_path, "0.1.1", GOOD)
@@ -65,6 +71,7 @@ def test_to_the_next_version_and_back(machine: Machine, package: Path, tmp_path:
     assert found["longest"] < 3
     assert version(machine) == "0.1.1"
     assert falaj(machine, "audit", "verify")["ok"]
+    assert ("upgrade.done", {"from": "0.1.0", "to": "0.1.1"}) in audited(machine)
     falaj(machine, "egress", "allow", "later.example", "--purpose", "said after the upgrade")
 
     machine.inside("falaj", "upgrade", "back", "--yes")
@@ -73,6 +80,8 @@ def test_to_the_next_version_and_back(machine: Machine, package: Path, tmp_path:
     assert predicts(machine, token)
     assert falaj(machine, "egress", "ls")["rules"] == [], "what was changed since is told to be lost"
     assert falaj(machine, "audit", "verify")["ok"]
+    (told,) = [detail for action, detail in audited(machine) if action == "upgrade.back"]
+    assert (told["from"], told["to"], bool(told["snapshot"])) == ("0.1.1", "0.1.0", True)
     machine.inside("falaj", "upgrade", "retry")
     until(machine.is_ready)
     assert version(machine) == "0.1.1"
@@ -104,6 +113,20 @@ def test_one_that_fails_leaves_the_old_one_going(machine: Machine, package: Path
     assert version(machine) == "0.1.2"
     assert falaj(machine, "upgrade", "show")["held"] is None
     assert predicts(machine, token)
+
+
+def test_one_whose_endpoint_does_not_start_is_taken_back(
+    machine: Machine, package: Path, tmp_path: Path
+) -> None:
+    token = with_a_model(machine)
+    told = install(machine, edition(package, tmp_path, "0.1.1", MUTE))
+    assert "could not take over: Its endpoint did not start. Version 0.1.0 goes on." in told
+    until(machine.is_ready)
+    assert predicts(machine, token)
+    assert version(machine) == "0.1.0"
+    assert falaj(machine, "upgrade", "show")["held"]["why"] == "Its endpoint did not start."
+    assert falaj(machine, "audit", "verify")["ok"]
+    assert "upgrade.back" in dict(audited(machine))
 
 
 def test_a_power_cut_in_the_middle_of_an_upgrade(machine: Machine, package: Path, tmp_path: Path) -> None:

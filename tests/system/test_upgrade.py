@@ -24,7 +24,7 @@ import pytest
 from appliance import config, presence
 from appliance import home as homes
 from appliance.cli.client import Client
-from appliance.db.audit import verify
+from appliance.db.audit import read_head, verify
 from appliance.errors import Conflict
 from appliance.registry import deployments, models
 from appliance.runtimes.proof import Proof
@@ -69,7 +69,7 @@ home, *versions = sys.argv[1:]
 step = [sys.executable, "-m", "appliance.daemon"]
 mine = os.environ | {"FALAJ_PARENT": str(os.getpid())}  # killed, it takes the step along
 code = subprocess.run([*step, "upgrade", "--home", home, *versions], env=mine).returncode
-code or os.execv(sys.executable, [*step, "migrate", "--home", home])
+code or os.execv(sys.executable, [*step, "migrate", "--home", home, *versions])
 sys.exit(code)
 """
 
@@ -108,9 +108,11 @@ def left_over(home: Path) -> list[str]:
     return [one.name for one in (home / "upgrade").glob("*") if one.name.startswith(".")]
 
 
-def old_migrations() -> str:
+def back() -> list[str]:
+    """What `take-back` is told: from where to where, and what the old program knows."""
     asked = [sys.executable, "-m", "appliance.daemon", "migrations", "--home", "/"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    known = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    return ["--from", "0.1.0", "--to", "0.2.0", "--known", known]
 
 
 def test_to_the_next_version_beside_a_running_one_and_back(
@@ -153,22 +155,27 @@ def test_to_the_next_version_beside_a_running_one_and_back(
 
     new = new_appliance(home, PYTHONPATH=str(NEWER), NEWER="adds").start()
     assert predicted(new, seed[1]).status == 200
+    entries = new.json("audit", "ls", "--limit", "9")
+    assert ("upgrade.done", {"from": "0.1.0", "to": "0.2.0"}) in [(e["action"], e["detail"]) for e in entries]
     (kept,) = new.json("upgrade", "show")["snapshots"]
     assert (kept["from"], kept["to"]) == ("0.1.0", "0.2.0")
-    code, told = done(begin(home, "take-back", "--known", old_migrations()))
+    code, told = done(begin(home, "take-back", *back()))
     assert (code, "already runs" in told) == (1, True), told
     new.token("*")  # is not in the snapshot
     new.stop()
 
-    assert done(begin(home, "take-back", "--known", old_migrations())) == (0, "0.1.0-0.2.0")
+    assert done(begin(home, "take-back", *back())) == (0, "0.1.0-0.2.0")
     assert (next((home / "upgrade").glob("after-*")) / "registry.db").exists()
     again = new_appliance(home).start()
     assert predicted(again, seed[1]).status == 200
     assert again.json("audit", "verify")["ok"]
+    told = [(one["action"], one["detail"]) for one in again.json("audit", "ls", "--limit", "9")]
+    then = {"from": "0.2.0", "to": "0.1.0", "snapshot": "0.1.0-0.2.0"}
+    assert ("upgrade.back", then) in told, "and what it took over is gone with the chain of then"
     assert len(again.json("token", "ls")) == 1
-    assert done(begin(home, "take-back", "--known", old_migrations()))[0] == 1
+    assert done(begin(home, "take-back", *back()))[0] == 1
     again.stop()
-    assert done(begin(home, "take-back", "--known", old_migrations())) == (0, ""), "nothing was to be done"
+    assert done(begin(home, "take-back", *back())) == (0, ""), "nothing was to be done"
 
 
 def test_the_endpoint_is_handed_over_and_nobody_is_refused(seed: tuple[Path, str], home: Path) -> None:
@@ -227,7 +234,7 @@ def test_cut_short_between_the_two_databases(home: Path) -> None:
         homes.open_home(home)
     assert done(begin(home)) == (0, "")
     assert snapshots.all_of(home) == [kept], "the snapshot is no longer of the old program"
-    assert done(begin(home, "take-back", "--known", old_migrations())) == (0, "0.1.0-0.2.0")
+    assert done(begin(home, "take-back", *back())) == (0, "0.1.0-0.2.0")
     homes.open_home(home)
 
 
@@ -244,7 +251,7 @@ def test_going_back_needs_a_snapshot_that_fits(home: Path) -> None:
     assert done(begin(home)) == (0, "")
     shutil.rmtree(home / "upgrade" / "0.1.0-0.2.0")
     before = bytes_of(home)
-    code, told = done(begin(home, "take-back", "--known", old_migrations()))
+    code, told = done(begin(home, "take-back", *back()))
     assert (code, told) == (1, "There is no snapshot that the version before could read.")
     assert bytes_of(home) == before
 
@@ -252,6 +259,7 @@ def test_going_back_needs_a_snapshot_that_fits(home: Path) -> None:
 BAD = {
     "raises": "RuntimeError: half way",
     "damages": "registry.db would not be as the program needs it",
+    "loses": "registry.db would lose rows of tokens",
     "forges": "The audit chain would be broken: entry 1 was changed",
 }
 
@@ -268,7 +276,7 @@ def test_a_bad_migration_harms_nothing(home: Path, kind: str) -> None:
     homes.open_home(home)
 
 
-@pytest.mark.parametrize("kind", ["damages", "forges"])
+@pytest.mark.parametrize("kind", ["damages", "forges", "loses"])
 def test_without_the_rehearsal_a_bad_migration_does_harm(home: Path, kind: str) -> None:
     """The teeth of the test above."""
     before = bytes_of(home)
@@ -292,6 +300,14 @@ def test_a_model_that_would_answer_otherwise_holds_the_upgrade(home: Path, kind:
     assert code == 1
     assert told.startswith("line:1 would not answer as before: "), told
     assert bytes_of(home) == before
+
+
+def test_a_chain_that_was_broken_before_is_no_reason_to_stay(home: Path) -> None:
+    opened = homes.open_home(home)
+    with opened.registry.write() as tx:
+        tx.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 1")
+    opened.registry.close()
+    assert done(begin(home)) == (0, "")
 
 
 def test_a_setting_that_is_refused_holds_the_upgrade(home: Path) -> None:
@@ -360,6 +376,29 @@ def test_killed_at_any_moment(seed: tuple[Path, str], tmp_path: Path) -> None:
         assert left_over(home) == []
     print(found)
     assert found["old"]
+
+
+def test_a_way_back_that_is_killed_is_done_by_doing_it_again(seed: tuple[Path, str], tmp_path: Path) -> None:
+    first = Path(shutil.copytree(seed[0], tmp_path / "first"))
+    assert done(begin(first)) == (0, "")
+    kept = Path(shutil.copytree(first, tmp_path / "kept"))
+    begun = time.monotonic()
+    assert done(begin(first, "take-back", *back())) == (0, "0.1.0-0.2.0")
+    whole = time.monotonic() - begun
+    for number in range(15):
+        home = Path(shutil.copytree(kept, tmp_path / f"home{number}"))
+        process = begin(home, "take-back", *back())
+        time.sleep(random.uniform(0.5, 1.0) * whole)
+        process.kill()
+        process.communicate()
+        assert done(begin(home, "take-back", *back()))[0] == 0
+        opened = homes.open_home(home)  # as the old program does
+        entries = opened.registry.all("SELECT * FROM audit ORDER BY seq")
+        assert verify(opened.keys.key("audit"), entries, read_head(home)).ok
+        assert entries[-1]["action"] == "upgrade.back"
+        assert opened.registry.faults() == opened.telemetry.faults() == ""
+        opened.registry.close()
+        opened.telemetry.close()
 
 
 def test_everything_but_the_keys_is_done_as_the_owner(seed: tuple[Path, str]) -> None:

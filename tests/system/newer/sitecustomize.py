@@ -48,9 +48,15 @@ def forges(db: Any) -> None:
         db.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 1")
 
 
+def loses(db: Any) -> None:
+    adds(db)
+    if db["audit"].exists():
+        db.execute("DELETE FROM tokens")
+
+
 def newer(module: ModuleType) -> None:
     kinds: dict[str, Callable[[Any], None]] = {
-        one.__name__: one for one in (adds, lasts, raises, damages, forges)
+        one.__name__: one for one in (adds, lasts, raises, damages, forges, loses)
     }
     for migrations in (module.registry, module.telemetry):
         migrations(name="m999_newer")(kinds[os.environ["NEWER"]])

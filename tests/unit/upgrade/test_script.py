@@ -40,6 +40,11 @@ class Machine:
             path.with_name("dpkg-new").chmod(0o755)
             path.with_name("dpkg-new").rename(path)
 
+    def asked_of(self, program: str) -> list[str]:
+        """The steps that a program was asked for."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [words[3] for words in lines if words[0].endswith(f"{program}/bin/python3")]
+
     def run(self, what: str, shell: str = "sh") -> subprocess.CompletedProcess[str]:
         self.log.write_text("")
         script = f"""set -e
@@ -80,7 +85,8 @@ def test_a_good_upgrade_restarts_the_endpoint_once_and_starts_the_rest(machine: 
     upgraded(machine, "1", "2")
     assert (machine.program("venv"), machine.program("previous")) == ("2", "1")
     assert held.read(machine.home) is None
-    stop, reload, active, restart, start = machine.asked()
+    answered, stop, reload, active, restart, start = machine.asked()
+    assert answered == "--quiet is-active falaj-inference.service"
     assert restart == "restart falaj-inference.service"
     assert (reload, active) == ("daemon-reload", "--quiet is-active falaj.target")
     assert start.removeprefix("start --no-block ") == stop.removeprefix("stop ")
@@ -94,7 +100,7 @@ def test_a_good_upgrade_restarts_the_endpoint_once_and_starts_the_rest(machine: 
     [
         (1, 'It said "no" and \\ more.', 'It said "no" and \\ more.'),
         (1, "Größe µ 工.", "Größe µ 工."),
-        (139, "", "The new program could not be run."),
+        (139, "", "The new program could not be run, or took too long."),
     ],
 )
 def test_a_bad_one_is_held_and_the_endpoint_starts_no_worker_of_it(
@@ -121,6 +127,51 @@ def test_after_a_bad_one_what_runs_is_kept_until_a_good_one(machine: Machine) ->
     upgraded(machine, "3", "4")
     assert held.read(machine.home) is None
     assert (machine.program("venv"), machine.program("previous")) == ("4", "1")
+
+
+def failing(machine: Machine, *commands: str) -> str:
+    """A `systemctl` that fails at these."""
+    cases = "".join(f'"{one}") return 1 ;; ' for one in commands)
+    return f'systemctl() {{ echo "systemctl $*" >>{machine.log}; case "$*" in {cases} esac; }}\n'
+
+
+RESTART = "restart falaj-inference.service"
+
+
+def test_one_whose_endpoint_does_not_start_is_taken_back(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    done = machine.run(failing(machine, RESTART) + "after_unpack 1 2")
+    assert done.returncode == 0, done.stderr
+    assert "2 could not take over: Its endpoint did not start. Version 1 goes on." in done.stderr
+    found = held.read(machine.home)
+    assert found is not None
+    assert (found.old, found.new, found.why) == ("1", "2", "Its endpoint did not start.")
+    assert machine.asked_of("venv") == ["upgrade", "migrate", "take-back"]
+    assert machine.asked_of("previous") == ["migrations"]
+    assert machine.asked()[-1] == "start falaj.target"
+
+
+def test_an_endpoint_that_did_not_answer_before_is_no_reason_to_go_back(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    fails = failing(machine, RESTART, "--quiet is-active falaj-inference.service")
+    done = machine.run(f"{fails}after_unpack 1 2")
+    assert "takes over" in done.stdout
+    assert held.read(machine.home) is None
+    assert machine.asked_of("venv") == ["upgrade", "migrate"]
+
+
+def test_one_that_hangs_is_held(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    python = machine.lib / "venv" / "bin" / "python3"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    done = machine.run("longest=1\nafter_unpack 1 2")
+    assert done.returncode == 0, done.stderr
+    found = held.read(machine.home)
+    assert found is not None
+    assert found.why == "The new program could not be run, or took too long."
 
 
 def test_until_all_is_set_up_the_version_before_is_what_starts(machine: Machine) -> None:
