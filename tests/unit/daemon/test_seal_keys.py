@@ -213,7 +213,7 @@ def test_links_are_not_followed(home: Home, tmp_path: Path) -> None:
     assert secret.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
+@pytest.mark.parametrize("content", [b"short", b"x" * 33])
 def test_a_credential_of_another_length_is_told(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
@@ -221,6 +221,13 @@ def test_a_credential_of_another_length_is_told(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(Corrupted, match="32 bytes"):
         keys.open_keys(home.path)
+
+
+def test_an_empty_credential_is_none(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the units are given where nothing could be sealed."""
+    (tmp_path / "falaj-master").write_bytes(b"")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert keys.open_keys(home.path).key("audit") == home.keys.key("audit")
 
 
 def test_without_a_home_it_is_said(tmp_path: Path) -> None:
