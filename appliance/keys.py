@@ -134,7 +134,7 @@ def open_with(master: bytes, folder: Path) -> KeyRing:
 
 
 def _credential() -> list[Path]:
-    """Where systemd puts the opened master key for this unit (systemd.exec(5), Credentials); empty for none."""
+    """Where systemd puts the opened master key for this unit (systemd.exec(5)); empty there is none."""
     told = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(told or "") / CREDENTIAL
     return [path] if told and path.exists() and path.stat().st_size else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 from appliance import config as table_of
 from appliance.cli import settings_file
 from appliance.cli.edge import Edge, plural, with_edge
+from appliance.cli.services import systemctl
 from appliance.errors import BadInput, FalajError, NotFound, Unavailable
 from appliance.verbs.settings import told
 
@@ -142,14 +142,11 @@ def _restart(home: Path) -> bool:
     """Have systemd start the installed appliance anew, its sockets too; whether it was told to."""
     if not table_of.under_systemd(home):
         return False
-    for command in (["daemon-reload"], ["restart", "falaj.target"]):
-        done = subprocess.run(["systemctl", *command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            told_why = (done.stderr.strip().splitlines() or ["systemctl failed"])[0]
-            raise FalajError(
-                f"The setting is written, but the appliance was not started anew: {told_why}",
-                "See: systemctl status 'falaj*'",
-            )
+    try:
+        systemctl("daemon-reload")
+        systemctl("restart", "falaj.target")
+    except FalajError as error:
+        raise FalajError(f"The setting is written, but: {error.message}", error.hint) from error
     return True
 
 

@@ -36,6 +36,7 @@ VICTIMS = [
     "admin",
     "admin",
     "worker",
+    "egress",
 ]
 KILLS = 200
 MANY = {"FALAJ_JOBS_ATTEMPTS": "100"}  # so that a job which is acknowledged has to succeed
