@@ -146,7 +146,9 @@ def _restart(home: Path) -> bool:
         systemctl("daemon-reload")
         systemctl("restart", "falaj.target")
     except FalajError as error:
-        raise FalajError(f"The setting is written, but: {error.message}", error.hint) from error
+        raise FalajError(
+            f"The setting is written, but the appliance was not started anew. {error.message}", error.hint
+        ) from error
     return True
 
 
