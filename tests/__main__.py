@@ -19,6 +19,7 @@ LINT = [
     ("mypy", ["mypy"]),
     ("import directions", ["lint-imports"]),
 ]
+QUICK = ["-o", "faulthandler_timeout=150"]  # seconds after which one of these tests hangs
 
 
 def main() -> int:
@@ -27,9 +28,9 @@ def main() -> int:
         print(f"There is no option {', '.join(unknown)}. Use --unit or --slow.", file=sys.stderr)
         return 2
     steps = [] if "--unit" in told else [*LINT]
-    steps.append(("unit tests", ["pytest", "tests/unit", "-m", "not processes"]))
+    steps.append(("unit tests", ["pytest", "tests/unit", *QUICK, "-m", "not processes"]))
     if "--unit" not in told:
-        steps.append(("process tests", ["pytest", "tests/unit", "-m", "processes"]))
+        steps.append(("process tests", ["pytest", "tests/unit", *QUICK, "-m", "processes"]))
         marker = [] if "--slow" in told else ["-m", "not slow"]
         steps.append(("system tests", ["pytest", "tests/system", *marker]))
         steps.append(("package tests", ["pytest", "tests/package", *marker]))
