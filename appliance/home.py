@@ -82,6 +82,8 @@ def tidy(path: Path) -> None:
     """Remove what killed processes had half written; nothing of the appliance may be running."""
     for folder in (path, path / "keys", path / "tls"):
         keys.remove_unfinished(folder)
+    for one in path.glob("*.back"):  # of a way back to another version, which begins anew
+        one.unlink()
 
 
 def make_folder(path: Path) -> None:

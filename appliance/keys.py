@@ -9,6 +9,7 @@ the environment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -181,6 +182,9 @@ def keep_master(folder: Path, master: bytes) -> CannotSeal | None:
     except CannotSeal as error:
         owner = folder.stat()
         write_file(folder / "master.key", master, owner=(owner.st_uid, owner.st_gid))
+        with contextlib.suppress(FileNotFoundError):  # of another machine: no unit would start with it
+            (folder / "master.cred").rename(folder / "master.cred.unusable")
+            sync_folder(folder)
         return error
     return None
 

@@ -11,7 +11,7 @@ import click
 from appliance import config as table_of
 from appliance.cli import settings_file
 from appliance.cli.edge import Edge, plural, with_edge
-from appliance.cli.services import systemctl
+from appliance.cli.services import failed, systemctl
 from appliance.errors import BadInput, FalajError, NotFound, Unavailable
 from appliance.verbs.settings import told
 
@@ -122,6 +122,11 @@ def _found(edge: Edge, section: str | None) -> dict[str, Any]:
 def _changed(edge: Edge, setting: str, edited: settings_file.Edited, no_restart: bool) -> None:
     same = edited.old == edited.new
     restarted = not same and not no_restart and _restart(edge.home)
+    if restarted and (broken := failed()):
+        raise FalajError(
+            f"{setting} is changed, but now does not start: {', '.join(broken)}.",
+            f"sudo falaj doctor says why. To take it back: sudo falaj config unset {setting}",
+        )
     result = {"setting": setting, "old": edited.old, "value": edited.new, "file": str(edited.file)}
     lines = [f"{setting} is {_shown(edited.new)} in {edited.file}."]
     if edited.new is None:

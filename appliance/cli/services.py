@@ -18,6 +18,13 @@ def check_place(edge: Edge, command: str) -> None:
         raise Forbidden("This changes the system's services.", f"Run: sudo falaj {command}")
 
 
+def failed() -> list[str]:
+    """The appliance's units that could not be started."""
+    asked = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "falaj-*"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+
+
 def systemctl(*command: str) -> None:
     """Have systemd do something. Raises FalajError with its reason."""
     done = subprocess.run(["systemctl", *command], capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from appliance.cli.edge import Edge, table, when, with_edge
 from appliance.cli.services import check_place, systemctl
 from appliance.errors import Conflict, FalajError, NotFound, Unavailable
 from appliance.security.roles import SYSTEM
-from appliance.upgrade import held
+from appliance.upgrade import held, takeover
 from appliance.upgrade.held import BY_HAND, PREVIOUS, PROGRAM
 from appliance.verbs import perform
 from appliance.verbs.call import Call
@@ -58,12 +59,13 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
     What has happened since the snapshot is set aside then, in the data directory under upgrade/after-TIME.
     """
     check_place(edge, "upgrade back")
-    found = held.read(edge.home)
-    if found is not None and found.why != BY_HAND:  # one that was cut short goes on where it was
-        raise Conflict("The version before runs already.", "To try the newer one: sudo falaj upgrade retry")
+    _check_unpacked()
     if not (PREVIOUS / "bin" / "python3").exists():
         raise NotFound("No version before this one is kept here.", "Install the one you want with apt.")
     known = _asked(PREVIOUS, "migrations", edge.home)
+    there = json.loads(_asked(PROGRAM, "applied", edge.home))
+    if held.read(edge.home) is not None and takeover.fits(there, json.loads(known)):
+        raise Conflict("The version before runs already.", "To try the newer one: sudo falaj upgrade retry")
     old, new = (_version(program) for program in (PREVIOUS, PROGRAM))
     if not yes:
         click.confirm(f"Go back from {new} to {old}? What was changed since may be set aside.", abort=True)
@@ -86,6 +88,7 @@ def upgrade_back(edge: Edge, yes: bool) -> None:
 def upgrade_retry(edge: Edge) -> None:
     """Try again to let the installed version take over."""
     check_place(edge, "upgrade retry")
+    _check_unpacked()
     found = held.read(edge.home)
     if found is None:
         raise Conflict("No upgrade is held.", "See: falaj upgrade show")
@@ -96,6 +99,17 @@ def upgrade_retry(edge: Edge) -> None:
         why = again.why if again is not None else "The script that does it has failed."
         raise FalajError(f"Version {found.new} could not take over: {why}", "Nothing is lost.")
     edge.done({"version": found.new}, f"Version {found.new} runs.")
+
+
+def _check_unpacked() -> None:
+    """Raises Conflict while the package manager has the files half changed, or was cut short in it."""
+    asked = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", "falaj"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.stdout.strip() != "installed":
+        raise Conflict(
+            "The package is not whole: it is being installed, or that was cut short.",
+            "Wait until it is done, or complete it: sudo dpkg --configure -a",
+        )
 
 
 def _asked(program: Path, role: str, home: Path, *more: str) -> str:

@@ -18,7 +18,13 @@ from appliance.errors import FalajError
 from appliance.process import start_as_child
 
 SHARING = ("inference", "admin", "worker")  # roles that work on the home
-UPGRADING = ("upgrade", "migrate", "take-back", "migrations")  # what the package and `falaj upgrade` ask for
+UPGRADING = (
+    "upgrade",
+    "migrate",
+    "take-back",
+    "migrations",
+    "applied",
+)  # what the package and `falaj upgrade` ask for
 ROLES = ("run", "seal-keys", "prepare", "welcome", *SHARING, "inference-worker", "egress", *UPGRADING)
 
 

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from appliance import addresses, config
-from appliance.config import Config
+from appliance.config import SYSTEM_HOME, Config
 from appliance.daemon.notify import Manager
 from appliance.egress.broker import Broker
 from appliance.errors import FalajError
@@ -62,6 +62,6 @@ def _announce(home: Path) -> None:
 
 def _settings(home: Path) -> Config:
     """The settings as far as this account may read them: it may have no business in the home."""
-    if os.access(home, os.X_OK):
+    if home == SYSTEM_HOME or os.access(home, os.X_OK):  # the former's settings lie in /etc
         return config.load(home)
     return dataclasses.replace(config.load(Path(os.devnull)), home=home)

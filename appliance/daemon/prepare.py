@@ -17,6 +17,7 @@ from appliance.monitoring import outgoing
 from appliance.registry import users
 from appliance.security import certificates, setup_code
 from appliance.security.local_token import make_local_token
+from appliance.upgrade import held
 from appliance.verbs.certificates import page_address
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ def make_ready(path: Path, tls_needed: bool) -> Home:
     Raises FalajError when the appliance can't start.
     """
     homes.tidy(path)
+    if (found := held.read(path)) is not None:  # an upgrade, or a way back, that was cut short
+        from appliance.upgrade import takeover  # it carries what loads models
+
+        takeover.finish_back(path, found)
     opened = homes.create(path)
     presence.clear(opened.run_dir)
     homes.prepare_run_dir(opened.run_dir)

@@ -38,7 +38,7 @@ def _seal_keys(home: Path) -> None:
     _refuse_links(folder, plain, sealed)
     if not folder.exists():
         folder.mkdir(mode=0o700)
-        os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)  # also one whose making was cut short
     keys.refuse_lost_keys(home)
     keys.remove_unfinished(folder)
     if plain.exists():

@@ -23,6 +23,8 @@ def answer(role: str, home: Path, old: str, new: str, known: str) -> int:
                 takeover.migrate(home, old, new)
             case "take-back":
                 print(takeover.take_back(home, old, new, json.loads(known), alone))
+            case "applied":
+                print(json.dumps(takeover.applied(home)))
             case "migrations":
                 print(json.dumps(takeover.known()))
     except FalajError as error:

@@ -1,10 +1,12 @@
 """Which graphics cards and other accelerators the kernel knows of, read from sysfs(5) and procfs alone.
 
-No library is asked: a process that may not open a device, and one that has no library for it, see the same.
+No library is asked: a process that may not open a device sees the same. Whether OpenVINO has the part for a
+device is seen from its files.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,8 @@ class Accelerator:
             return f"The system has no driver for it: install the one by {self.maker}."
         if not self.runtimes:
             return f"Its driver '{self.driver}' can't compute: install the one by {self.maker}."
+        if self.runtimes == ("openvino",) and not _openvino_has(self.kind):
+            return f"OpenVINO is here without its part for a {self.kind.upper()}."
         return ""
 
 
@@ -72,6 +76,13 @@ def _nvidia_model(procfs: Path, address: str) -> str:
         if line.startswith("Model:"):
             return line.partition(":")[2].strip()
     return ""
+
+
+def _openvino_has(kind: str) -> bool:
+    """Whether the library was installed with what computes on such a device; the package leaves it out."""
+    spec = importlib.util.find_spec("openvino")
+    folders = spec.submodule_search_locations or () if spec is not None else ()
+    return any(Path(one, f"libs/libopenvino_intel_{kind}_plugin.so").exists() for one in folders)
 
 
 def _read(path: Path) -> str:

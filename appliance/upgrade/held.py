@@ -16,6 +16,7 @@ from appliance.keys import write_file
 PROGRAM = Path("/usr/lib/falaj/venv")
 PREVIOUS = Path("/usr/lib/falaj/previous")
 SYSTEM_STATE = Path("/var/lib/falaj-upgrade")  # of the installed appliance: root's, which no role may write
+UNREADY = "It has not been set up yet."  # what upgrade.sh writes before the files are unpacked
 BY_HAND = "It was taken back by hand."
 
 

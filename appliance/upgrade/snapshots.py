@@ -1,4 +1,4 @@
-"""Snapshots of what an upgrade changes: both databases, keys, certificates and the head of the audit chain.
+"""Snapshots of what an upgrade changes: both databases and the head of the audit chain. No keys.
 
 They lie in HOME/upgrade/FROM-TO, each whole or not there: it is made beside, and renamed. The newest two are
 kept. They are as sealed as the databases themselves.
@@ -66,9 +66,6 @@ def stage(home: Home, old: str, new: str) -> Path:
         shutil.copy2(home.path / HEAD_FILE, staged / HEAD_FILE)
     for store in (home.registry, home.telemetry):
         store.copy_to(staged / store.path.name)
-    for name in ("keys", "tls"):
-        if (home.path / name).is_dir():
-            shutil.copytree(home.path / name, staged / name, ignore=_left_out)
     facts = {"from": old, "to": new, "at": clock.now(), "names": applied(home)}
     for one in filter(Path.is_file, staged.rglob("*")):
         sync(one)
@@ -106,11 +103,6 @@ def all_of(path: Path) -> list[Snapshot]:
     except OSError:
         return []
     return sorted(filter(None, found), key=lambda one: one.at, reverse=True)
-
-
-def _left_out(folder: str, names: list[str]) -> list[str]:
-    """Half-written files, and a sealed key that root alone may read: no upgrade changes it."""
-    return [one for one in names if one.startswith(".") or not os.access(Path(folder) / one, os.R_OK)]
 
 
 def sync(path: Path) -> None:

@@ -24,6 +24,7 @@ from appliance.home import Home
 from appliance.keys import KeyRing, sync_folder
 from appliance.process import become_owner_of
 from appliance.upgrade import snapshots
+from appliance.upgrade.held import Held
 from appliance.upgrade.rehearsal import check_models, rehearse
 from appliance.upgrade.snapshots import Names
 
@@ -101,6 +102,30 @@ def take_back(
     return put_back
 
 
+def finish_back(path: Path, found: Held) -> None:
+    """Make a home fit for this program, which goes on since a newer one was held. For who has it to himself.
+
+    Raises Conflict where no snapshot fits.
+    """
+    if not (path / "registry.db").exists():
+        return
+    ring = keys.open_keys(path)
+    if put_back := _taken_back(path, ring, known()):
+        log.warning("version %s goes on from the snapshot %s", found.old, put_back)
+        _record_back(path, ring, {"from": found.new, "to": found.old, "snapshot": put_back})
+
+
+def applied(path: Path) -> Names:
+    """The migrations that the databases of a home have had; none where there is no home yet."""
+    ring = _opened_as_owner(path)
+    return (_present(path, ring) or {}) if ring is not None else {}
+
+
+def fits(found: Names, program: Names) -> bool:
+    """Whether a program with these migrations can read databases that have had those."""
+    return all(set(had) <= set(program.get(name, ())) for name, had in found.items())
+
+
 def _record_back(path: Path, ring: KeyRing, told: Row) -> None:
     """In the chain that goes on; a disk that takes nothing must not keep the version before from starting."""
     home = homes.assemble(config.load(path), ring)
@@ -113,9 +138,9 @@ def _record_back(path: Path, ring: KeyRing, told: Row) -> None:
 
 def _taken_back(path: Path, ring: KeyRing, program: Names) -> str:
     present = _present(path, ring)
-    if present is not None and _fits(present, program):
+    if present is not None and fits(present, program):
         return ""
-    fitting = [one for one in snapshots.all_of(path) if _fits(one.names, program)]
+    fitting = [one for one in snapshots.all_of(path) if fits(one.names, program)]
     if not fitting:
         raise Conflict(
             "There is no snapshot that the version before could read.",
@@ -123,10 +148,15 @@ def _taken_back(path: Path, ring: KeyRing, program: Names) -> str:
         )
     chosen, stamp = fitting[0], clock.now().replace(":", "")
     with told_when_full():
-        for name in _REPLACED:
-            if (chosen.path / name).exists():
-                shutil.copy2(chosen.path / name, path / f"{name}.back")
-                snapshots.sync(path / f"{name}.back")
+        try:
+            for name in _REPLACED:
+                if (chosen.path / name).exists():
+                    shutil.copy2(chosen.path / name, path / f"{name}.back")
+                    snapshots.sync(path / f"{name}.back")
+        except OSError:
+            for name in _REPLACED:
+                (path / f"{name}.back").unlink(missing_ok=True)
+            raise
         aside = snapshots.folder_of(path) / f"after-{stamp}"
         aside.mkdir(mode=0o700)
         for name in _REPLACED:
@@ -159,10 +189,6 @@ def _present(path: Path, ring: KeyRing) -> Names | None:
     home.registry.close()
     home.telemetry.close()
     return found
-
-
-def _fits(found: Names, program: Names) -> bool:
-    return all(set(found[name]) <= set(program.get(name, ())) for name in found)
 
 
 def _check_room(home: Home) -> None:

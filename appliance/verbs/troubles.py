@@ -61,12 +61,17 @@ TAKEN_BACK = (
     "Version %(old)s was put back by hand: version %(new)s is installed and waits.",
     "To have it take over again: sudo falaj upgrade retry",
 )
+UNREADY = (
+    "Version %(new)s has not been set up yet. Version %(old)s goes on.",
+    "Nothing is lost. Wait a minute; if it stays so: sudo dpkg --configure -a",
+)
 HELD = (
     "Version %(new)s could not take over: %(why)s Version %(old)s goes on.",
     "Nothing is lost. Install a mended version, or try again: sudo falaj upgrade retry",
 )
 WORDS = (
     TAKEN_BACK,
+    UNREADY,
     HELD,
     FULL,
     NEARLY_FULL,
@@ -153,7 +158,7 @@ def _held(home: Home) -> list[Trouble]:
 
 def held_trouble(found: held.Held) -> Trouble:
     """An upgrade that is held, in words."""
-    words = TAKEN_BACK if found.why == held.BY_HAND else HELD
+    words = {held.BY_HAND: TAKEN_BACK, held.UNREADY: UNREADY}.get(found.why, HELD)
     return Trouble(words, {"old": found.old, "new": found.new, "why": found.why})
 
 

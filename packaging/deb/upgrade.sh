@@ -16,6 +16,8 @@ booted=/run/systemd/system # there where systemd runs, sd_booted(3)
 unset PYTHONPATH PYTHONHOME
 export PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 longest=30m # for a step: a program that hangs must not hold the package manager for ever
+mute="Its endpoint did not start."
+unknown="The new program could not be run, or took too long."
 unready="It has not been set up yet."
 stopped="falaj-admin.socket falaj-admin.service falaj-worker.service falaj-egress.socket falaj-egress.service"
 
@@ -45,34 +47,41 @@ not_unpacked() { # dpkg has put the files of before back
 after_unpack() { # OLD NEW: the versions
     old=$1 answered=
     if [ -d "$booted" ] && systemctl --quiet is-active falaj-inference.service; then answered=yes; fi
+    if grep -qsF "$mute" "$state/held"; then answered=yes; fi # it was tried before, and cut short in going back
     if [ -e "$state/held" ]; then # what dpkg replaced has never run
         old=$(sed -n 's/.*"from": "\([^"]*\)".*/\1/p' "$state/held")
     fi
     stop_changing
     # What is not held any more is the new version's: cut short behind that, it migrates at its start.
-    if why=$(new upgrade "$old" "$2") && rm -f "$state/held" && sync "$state" && why=$(new migrate "$old" "$2"); then
-        # An endpoint that did not answer before is no fault of the new version's.
-        if go_on || [ -z "$answered" ] || ! take_back "$old" "$2"; then
-            echo "falaj: version $2 takes over."
-            return 0
-        fi
-        why="Its endpoint did not start."
-    else
-        why=${why:-The new program could not be run, or took too long.}
-        hold "$old" "$2" "$why"
+    if ! why=$(new upgrade "$old" "$2"); then
+        hold "$old" "$2" "${why:-$unknown}"
         go_on || true
+    elif ! { rm -f "$state/held" && sync "$state" && why=$(new migrate "$old" "$2"); }; then
+        take_back "$old" "$2" "${why:-$unknown}" || return 0 # one of two databases may be the new version's
+    # An endpoint that did not answer before is no fault of the new version's.
+    elif go_on || [ -z "$answered" ]; then
+        echo "falaj: version $2 takes over."
+        return 0
+    else
+        take_back "$old" "$2" "$mute" || return 0
     fi
+    why=$(sed -n 's/.*"why": "\(.*\)", "at": .*/\1/p' "$state/held")
     echo "falaj: version $2 could not take over: $why Version $old goes on. See: falaj upgrade show" >&2
 }
 
-take_back() { # OLD NEW: what the new version has changed already is put back
-    systemctl stop falaj.target 'falaj-*.service' 'falaj-*.socket' || true
-    hold "$1" "$2" "Its endpoint did not start."
-    back=done
+take_back() { # OLD NEW WHY: what the new version has changed already is put back; fails when it can't be
+    running=
+    if [ -d "$booted" ] && systemctl --quiet is-active falaj.target; then running=yes; fi
+    if [ -d "$booted" ]; then systemctl stop falaj.target 'falaj-*.service' 'falaj-*.socket' || true; fi
+    hold "$1" "$2" "$3" # first: cut short, the version before goes on with it when it starts
+    said= back=
     known=$("$lib/previous/bin/python3" -m appliance.daemon migrations --home "$data") &&
-        new take-back "$1" "$2" --known "$known" >/dev/null || back=
-    if [ -z "$back" ]; then rm -f "$state/held"; fi
-    systemctl start falaj.target || true
+        said=$(new take-back "$1" "$2" --known "$known") && back=done
+    if [ -z "$back" ]; then
+        rm -f "$state/held"
+        echo "falaj: version $2 does not work here: $3 Going back has failed too: ${said:-$unknown} See: falaj doctor" >&2
+    fi
+    if [ -n "$running" ]; then systemctl start falaj.target || true; fi
     [ -n "$back" ]
 }
 

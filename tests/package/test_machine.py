@@ -18,12 +18,20 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.package.machine import ADDRESS, Machine, booted
+from tests.package.machine import ADDRESS, OFFICE, Machine, booted
 
 pytestmark = pytest.mark.slow
 
 SEEN = ("falaj-inference", "falaj-admin", "falaj-worker")
 ROW = '{"rows": [{"tenure": 2, "contract": "Month-to-month", "monthly": 99.5}]}'
+
+FIND = f"""
+import zeroconf
+net = zeroconf.Zeroconf(interfaces=["{OFFICE}"])
+found = net.get_service_info("_https._tcp.local.", "shop._https._tcp.local.", 3000)
+print(found and found.parsed_addresses())
+net.close()
+"""
 
 
 def until(look: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -264,6 +272,31 @@ def test_a_training_that_needs_too_much_memory_is_ended(machine: Machine) -> Non
     assert done.code == 1
     assert "MiB" in done.err
     assert predicts(machine, token)
+
+
+def test_a_setting_that_keeps_a_service_from_starting_is_told(machine: Machine) -> None:
+    other = subprocess.Popen(
+        ["nsenter", "-t", str(machine.leader), "-n", sys.executable, "-m", "http.server", "7701"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(1)
+        done = machine.inside("falaj", "config", "set", "inference.port", "7701", check=False)
+        assert done.code == 1
+        assert "does not start: falaj-inference.socket" in done.err
+    finally:
+        other.terminate()
+        other.wait(10)
+    machine.inside("falaj", "config", "unset", "inference.port")
+    machine.until_ready()
+
+
+def test_its_name_is_announced_when_that_is_wanted(machine: Machine) -> None:
+    machine.inside("falaj", "config", "set", "mdns.name", "shop", "--no-restart")
+    machine.inside("falaj", "config", "set", "admin.host", f"127.0.0.1, {ADDRESS}")
+    machine.until_ready()
+    until(lambda: ADDRESS in machine.office(sys.executable, "-c", FIND, check=False).out)
 
 
 def test_a_taken_port_is_named(machine: Machine) -> None:

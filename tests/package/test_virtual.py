@@ -22,7 +22,7 @@ UNITS = {
     "falaj-inference.service": f"{GROUPS}/falaj.slice/falaj-inference.slice/falaj-inference.service",
     "falaj-worker.service": f"{GROUPS}/falaj.slice/falaj-training.slice/falaj-worker.service",
 }
-ROW = {"tenure": 2, "monthly": 99.5}
+ROW = {"tenure": 2, "monthly": 99}
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,7 @@ def with_a_model(guest: Guest) -> None:
 
 
 def predicts(guest: Guest) -> bool:
-    said = guest.inside("falaj", "predict", "churn", "--row", json.dumps(ROW), "--json", check=False)
-    return said.code == 0 and '"label"' in said.out
+    return '"label"' in guest.inside("falaj", "predict", "churn", "--row", json.dumps(ROW), "--json").out
 
 
 def kept(guest: Guest, unit: str, name: str) -> str:

@@ -125,7 +125,8 @@ def test_root_changes_the_installed_appliance_and_systemd_starts_it_anew(tmp_pat
     first, second, *told = done.stdout.splitlines()
     assert json.loads(first)["restarted"]
     assert not json.loads(second)["restarted"]
-    assert told == ["daemon-reload", "restart falaj.target", "755 0", "644 0"], done.stderr
+    looked = "list-units --state=failed --plain --no-legend falaj-*"
+    assert told == ["daemon-reload", "restart falaj.target", looked, "755 0", "644 0"], done.stderr
 
 
 def test_a_restart_that_fails_is_told(tmp_path: Path) -> None:

@@ -31,9 +31,14 @@ def check_keys(home: Home) -> Check:
     try:
         by = sealed_by((home.path / "keys" / "master.cred").read_bytes())
     except FileNotFoundError:
-        told = "the sealed master key is gone: the next start can't open the data"
-        return Check("keys", False, told, "Stop the appliance, then run: sudo falaj recovery use")
-    return Check("keys", True, f"the master key opens; it is sealed by {by}")
+        by, told = "", "gone"
+    else:
+        told = "damaged"
+    if by:
+        return Check("keys", True, f"the master key opens; it is sealed by {by}")
+    # whoever runs holds the only copy of the key, which then is lost with the last of them
+    fix = "Before anything is stopped: sudo falaj recovery make. Then stop it, and: sudo falaj recovery use"
+    return Check("keys", False, f"the sealed master key is {told}: the next start can't open the data", fix)
 
 
 def check_database(home: Home, name: str) -> Check:

@@ -76,7 +76,7 @@ def test_a_key_in_the_open_is_sealed(home: Home) -> None:
     seal_keys(home.path)
     assert not (folder / "master.key").exists()
     assert before not in (folder / "master.cred").read_bytes()
-    assert sealing.sealed_by((folder / "master.cred").read_bytes()) != "a way that is not known here"
+    assert sealing.sealed_by((folder / "master.cred").read_bytes()) != ""
     assert keys.read_master(folder) == before
     seal_keys(home.path)
     homes.open_home(home.path).registry.all("SELECT 1 FROM audit")
@@ -221,6 +221,19 @@ def test_a_credential_of_another_length_is_told(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(Corrupted, match="32 bytes"):
         keys.open_keys(home.path)
+
+
+def test_where_nothing_can_be_sealed_no_unit_is_given_what_it_cannot_open(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data directory that came from another machine, with what was sealed there."""
+    folder = home.path / "keys"
+    before = (folder / "master.key").read_bytes()
+    (folder / "master.key").rename(folder / "master.cred")
+    monkeypatch.setattr(sealing, "_PROGRAM", "no-such-program")
+    assert keys.keep_master(folder, before) is not None
+    assert (folder / "master.key").read_bytes() == before
+    assert not (folder / "master.cred").exists()
 
 
 def test_an_empty_credential_is_none(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,45 @@ def test_one_whose_endpoint_does_not_start_is_taken_back(machine: Machine) -> No
     assert machine.asked()[-1] == "start falaj.target"
 
 
+def test_a_migration_that_fails_half_way_is_taken_back(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    python = machine.lib / "venv" / "bin" / "python3"
+    fails = f"""#!/bin/sh
+echo "$0 $*" >>"{machine.log}"
+[ "$3" != migrate ] || {{ echo "The disk is full."; exit 1; }}
+"""
+    python.write_text(fails)
+    done = machine.run("after_unpack 1 2")
+    assert done.returncode == 0, done.stderr
+    assert "2 could not take over: The disk is full. Version 1 goes on." in done.stderr
+    assert machine.asked_of("venv") == ["upgrade", "migrate", "take-back"]
+    assert held.read(machine.home) is not None
+
+
+def test_a_way_back_that_fails_is_told(machine: Machine) -> None:
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    python = machine.lib / "venv" / "bin" / "python3"
+    python.write_text('#!/bin/sh\n[ "$3" != take-back ] || { echo "No snapshot."; exit 1; }\n')
+    done = machine.run(failing(machine, RESTART) + "after_unpack 1 2")
+    assert done.returncode == 0
+    assert "takes over" not in done.stdout + done.stderr
+    assert "Its endpoint did not start. Going back has failed too: No snapshot." in done.stderr
+    assert held.read(machine.home) is None, "the version before could not read the data"
+
+
+def test_one_that_was_being_taken_back_is_tried_and_judged_again(machine: Machine) -> None:
+    """After a power cut in it: by then the endpoint has not answered."""
+    machine.run("before_unpack 1 2")
+    machine.unpack("2")
+    machine.run('hold 1 2 "$mute"')
+    was_not_active = failing(machine, RESTART, "--quiet is-active falaj-inference.service")
+    done = machine.run(f"{was_not_active}after_unpack 1 2")
+    assert "2 could not take over: Its endpoint did not start." in done.stderr
+    assert held.read(machine.home) is not None
+
+
 def test_an_endpoint_that_did_not_answer_before_is_no_reason_to_go_back(machine: Machine) -> None:
     machine.run("before_unpack 1 2")
     machine.unpack("2")

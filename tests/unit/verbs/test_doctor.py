@@ -259,7 +259,10 @@ def test_a_sealed_master_key_that_is_gone_is_told_while_it_still_runs(
     (home.path / "keys" / "master.key").unlink()
     told = found(home, "keys")
     assert not told.ok
-    assert "recovery use" in told.fix
+    assert "recovery make. Then stop it, and: sudo falaj recovery use" in told.fix
+    (home.path / "keys" / "master.cred").write_bytes(b"half of")
+    told = found(home, "keys")
+    assert (told.ok, "is damaged" in told.detail) == (False, True)
 
 
 def test_a_home_that_cannot_be_opened_is_looked_at_all_the_same(home: Home) -> None:

@@ -30,7 +30,10 @@ def endpoint(run_dir: Path, *replies: bytes) -> Iterator[list[bytes]]:
         for reply in replies:
             connection, _ = server.accept()
             with connection:
-                asked.append(connection.recv(65536))
+                told = b""
+                while not told.endswith(b"{}"):
+                    told += connection.recv(65536)
+                asked.append(told)
                 connection.sendall(reply)
 
     with listen_at(endpoint_path(run_dir)) as server:
