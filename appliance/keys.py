@@ -27,6 +27,7 @@ from appliance.sealing import CannotSeal
 CREDENTIAL = "falaj-master"
 PURPOSES = ("registry", "telemetry", "blobs", "audit")
 _KEY_BYTES = 32
+_NO_CREDENTIAL = b"none"  # what the units are given where nothing could be sealed
 _NONCE_BYTES = 12
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")
 
@@ -135,10 +136,10 @@ def open_with(master: bytes, folder: Path) -> KeyRing:
 
 
 def _credential() -> list[Path]:
-    """Where systemd puts the opened master key for this unit (systemd.exec(5)); empty there is none."""
+    """Where systemd puts the opened master key for this unit, if there is one (systemd.exec(5), Credentials)."""
     told = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(told or "") / CREDENTIAL
-    return [path] if told and path.exists() and path.stat().st_size else []
+    return [path] if told and path.exists() and path.read_bytes() != _NO_CREDENTIAL else []
 
 
 def read_master(folder: Path) -> bytes:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-ROW = json.dumps({"rows": [{"tenure": 2, "contract": "Month-to-month", "monthly": 99.5}]})
+ROW = json.dumps({"rows": [{"tenure": 2, "contract": "Month-to-month", "monthly": 99}]})
 
 
 def ask(token: str) -> str:

@@ -23,7 +23,7 @@ from tests.package.machine import ADDRESS, OFFICE, Machine, booted
 pytestmark = pytest.mark.slow
 
 SEEN = ("falaj-inference", "falaj-admin", "falaj-worker")
-ROW = '{"rows": [{"tenure": 2, "contract": "Month-to-month", "monthly": 99.5}]}'
+ROW = '{"rows": [{"tenure": 2, "contract": "Month-to-month", "monthly": 99}]}'
 
 FIND = f"""
 import zeroconf
