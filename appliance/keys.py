@@ -136,7 +136,7 @@ def open_with(master: bytes, folder: Path) -> KeyRing:
 
 
 def _credential() -> list[Path]:
-    """Where systemd puts the opened master key for this unit, if there is one (systemd.exec(5), Credentials)."""
+    """Where systemd puts the opened master key for this unit, if it has one (systemd.exec(5))."""
     told = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(told or "") / CREDENTIAL
     return [path] if told and path.exists() and path.read_bytes() != _NO_CREDENTIAL else []

@@ -236,7 +236,9 @@ def test_where_nothing_can_be_sealed_no_unit_is_given_what_it_cannot_open(
     assert not (folder / "master.cred").exists()
 
 
-def test_a_credential_can_say_that_there_is_none(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_credential_can_say_that_there_is_none(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the units are given where nothing could be sealed."""
     (tmp_path / "falaj-master").write_bytes(b"none")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
