@@ -293,14 +293,14 @@ def test_a_setting_that_keeps_a_service_from_starting_is_told(machine: Machine) 
 
 
 def test_its_name_is_announced_when_that_is_wanted(machine: Machine) -> None:
-    machine.inside("falaj", "config", "set", "mdns.name", "shop", "--no-restart")
+    machine.inside("falaj", "config", "set", "mdns.name", "shop.local", "--no-restart")
     machine.inside("falaj", "config", "set", "admin.host", f"127.0.0.1, {ADDRESS}")
     machine.until_ready()
     until(lambda: ADDRESS in machine.office(sys.executable, "-c", FIND, check=False).out)
 
 
 def test_a_taken_port_is_named(machine: Machine) -> None:
-    machine.inside("systemctl", "stop", "falaj.target")
+    machine.inside("systemctl", "stop", "falaj.target", "falaj-*.service", "falaj-*.socket")
     other = subprocess.Popen(
         ["nsenter", "-t", str(machine.leader), "-n", sys.executable, "-m", "http.server", "7601"],
         stdout=subprocess.DEVNULL,
