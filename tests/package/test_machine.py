@@ -110,6 +110,20 @@ def test_from_the_package_to_a_prediction_on_the_page(debian: Path, package: Pat
         assert code not in journal
 
 
+def test_the_install_script_waits_until_it_runs_and_tells_how_to_begin(
+    debian: Path, bundle: Path, tmp_path: Path
+) -> None:
+    """From a bundle, on a machine whose only network is the office's cable."""
+    subprocess.run(["cp", "-a", "--reflink=auto", debian, tmp_path / "debian"], check=True)
+    shutil.copytree(bundle, tmp_path / "debian" / "srv/bundle")
+    with booted(tmp_path / "debian") as machine:
+        done = machine.inside("/srv/bundle/install.sh", "--offline", "/srv/bundle")
+        print(f"{done.out}{done.err}")
+        assert machine.is_ready(), "it did not wait"
+        assert "http://127.0.0.1:7600/setup" in done.err
+        assert re.search(r"\b[0-9A-Z]{5}-[0-9A-Z]{5}\b", done.err), "no set-up code"
+
+
 def test_where_nothing_can_be_sealed_it_runs_all_the_same(
     debian: Path, package: Path, tmp_path: Path
 ) -> None:
