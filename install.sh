@@ -166,7 +166,7 @@ run_tests() {
     make_web --dev
     need_packages libgomp1 curl chromium chromium-driver wrk iproute2 openssl gcc libc6-dev e2fsprogs
     need_packages dpkg-dev debhelper python3-venv lintian mmdebstrap man-db systemd
-    case " $* " in *' --slow '*) need_packages systemd-container procps ;; esac
+    case " $* " in *' --slow '*) need_packages systemd-container procps qemu-system-x86 ;; esac
     exec .venv/bin/python -m tests "$@"
 }
 
