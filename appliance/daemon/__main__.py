@@ -18,13 +18,8 @@ from appliance.errors import FalajError
 from appliance.process import start_as_child
 
 SHARING = ("inference", "admin", "worker")  # roles that work on the home
-UPGRADING = (
-    "upgrade",
-    "migrate",
-    "take-back",
-    "migrations",
-    "applied",
-)  # what the package and `falaj upgrade` ask for
+# what the package and `falaj upgrade` ask for
+UPGRADING = ("upgrade", "migrate", "take-back", "migrations", "applied")
 ROLES = ("run", "seal-keys", "prepare", "welcome", *SHARING, "inference-worker", "egress", *UPGRADING)
 
 

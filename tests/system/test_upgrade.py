@@ -353,7 +353,7 @@ def test_killed_at_any_moment(seed: tuple[Path, str], tmp_path: Path) -> None:
     assert done(begin(first, kind="lasts")) == (0, "")
     whole = time.monotonic() - begun
     found = {"old": 0, "new": 0}
-    for number in range(10):
+    for number in range(15):
         home = Path(shutil.copytree(seed[0], tmp_path / f"home{number}"))
         process = begin(home, kind="lasts")
         time.sleep(random.uniform(0.2, 1.05) * whole)
@@ -385,7 +385,7 @@ def test_a_way_back_that_is_killed_is_done_by_doing_it_again(seed: tuple[Path, s
     begun = time.monotonic()
     assert done(begin(first, "take-back", *back())) == (0, "0.1.0-0.2.0")
     whole = time.monotonic() - begun
-    for number in range(10):
+    for number in range(15):
         home = Path(shutil.copytree(kept, tmp_path / f"home{number}"))
         process = begin(home, "take-back", *back())
         time.sleep(random.uniform(0.5, 1.0) * whole)

@@ -213,7 +213,7 @@ def test_links_are_not_followed(home: Home, tmp_path: Path) -> None:
     assert secret.exists()
 
 
-@pytest.mark.parametrize("content", [b"short", b"x" * 33])
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
 def test_a_credential_of_another_length_is_told(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
