@@ -123,9 +123,10 @@ def _changed(edge: Edge, setting: str, edited: settings_file.Edited, no_restart:
     same = edited.old == edited.new
     restarted = not same and not no_restart and _restart(edge.home)
     if restarted and (broken := failed()):
+        before = f"unset {setting}" if edited.old is None else f"set {setting} {_shown(edited.old)}"
         raise FalajError(
             f"{setting} is changed, but now does not start: {', '.join(broken)}.",
-            f"sudo falaj doctor says why. To take it back: sudo falaj config unset {setting}",
+            f"sudo falaj doctor says why. To take it back: sudo falaj config {before}",
         )
     result = {"setting": setting, "old": edited.old, "value": edited.new, "file": str(edited.file)}
     lines = [f"{setting} is {_shown(edited.new)} in {edited.file}."]
